@@ -1,0 +1,245 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"brickyard/internal/tree"
+
+	"golang.org/x/sys/unix"
+)
+
+// smallFile is the size up to which a file is held in memory to know its name before it is written.
+const smallFile = 1 << 20
+
+// fileKey names a file by everything a hard link shares: content, mode, owner, group, time and attributes.
+func fileKey(e tree.Entry) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %o %d %d %d", e.Digest, e.Mode, e.UID, e.GID, e.MTime)
+	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
+		fmt.Fprintf(h, " %q=%q", name, e.Xattrs[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (s *Store) filePath(e tree.Entry) string {
+	k := fileKey(e)
+	return s.path("files", k[:2], k[2:])
+}
+
+// AddFile writes the content r, of e.Size bytes, as a file of the store with the owner, mode, times and
+// attributes of e, and sets e.Digest. buf is scratch space, reused by the caller between calls; it
+// may be nil.
+func (s *Store) AddFile(e *tree.Entry, r io.Reader, buf *bytes.Buffer) error {
+	if e.Size > smallFile {
+		return s.addLarge(e, r)
+	}
+	if buf == nil {
+		buf = new(bytes.Buffer)
+	}
+	buf.Reset()
+	n, err := buf.ReadFrom(io.LimitReader(r, e.Size+1))
+	if err != nil {
+		return err
+	}
+	if n != e.Size {
+		return fmt.Errorf("%w: %d bytes announced, other than what is there", ErrDigest, e.Size)
+	}
+	e.Digest = Sum(buf.Bytes())
+	dst := s.filePath(*e)
+	if same(dst, *e, buf.Bytes()) {
+		return nil
+	}
+	f, err := os.CreateTemp(s.path("tmp"), "file-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(buf.Bytes())
+	return s.finish(f, *e, dst, err)
+}
+
+func (s *Store) addLarge(e *tree.Entry, r io.Reader) error {
+	f, err := os.CreateTemp(s.path("tmp"), "file-")
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(r, e.Size+1))
+	if err == nil && n != e.Size {
+		err = fmt.Errorf("%w: %d bytes announced, other than what is there", ErrDigest, e.Size)
+	}
+	e.Digest = digestOf(h)
+	return s.finish(f, *e, s.filePath(*e), err)
+}
+
+// finish gives the temporary file f its owner, mode, times and name, or throws it away when err is set.
+func (s *Store) finish(f *os.File, e tree.Entry, dst string, err error) error {
+	if err == nil {
+		err = setMeta(f.Name(), e)
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), dst)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(dst), 0o755); err == nil {
+			err = os.Rename(f.Name(), dst)
+		}
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// same says whether the file at p is what e and data say: a crash may have left another.
+func same(p string, e tree.Entry, data []byte) bool {
+	got, _, err := tree.Stat(p)
+	if err != nil || got.Size != e.Size || !got.SameOwnership(e) || got.MTime != e.MTime {
+		return false
+	}
+	there, err := os.ReadFile(p)
+	return err == nil && bytes.Equal(there, data)
+}
+
+// OpenFile opens the content of a regular file that was added. Errors: ErrNotFound.
+func (s *Store) OpenFile(e tree.Entry) (*os.File, error) {
+	f, err := os.Open(s.filePath(e))
+	if err != nil {
+		return nil, notFound(err, e.Digest)
+	}
+	return f, nil
+}
+
+// HasFile says whether the regular file e can be linked.
+func (s *Store) HasFile(e tree.Entry) bool {
+	_, err := os.Lstat(s.filePath(e))
+	return err == nil
+}
+
+// Assemble makes the tree t below dir, which must be there and empty: regular files by hard links,
+// everything else anew. Errors name the path in t.
+func (s *Store) Assemble(t tree.Tree, dir string) error {
+	paths := t.Paths()
+	for _, p := range paths {
+		if err := s.make(t[p], filepath.Join(dir, p)); err != nil {
+			return fmt.Errorf("assemble %s: %w", p, err)
+		}
+	}
+	for _, p := range slices.Backward(paths) {
+		if e := t[p]; e.Type == tree.Dir {
+			if err := setMeta(filepath.Join(dir, p), e); err != nil {
+				return fmt.Errorf("assemble %s: %w", p, err)
+			}
+		}
+	}
+	return nil
+}
+
+// make makes e at p. A directory gets its owner, mode and time later: linking into it changes the time.
+func (s *Store) make(e tree.Entry, p string) error {
+	switch e.Type {
+	case tree.Regular:
+		return s.link(e, p)
+	case tree.Dir:
+		if err := os.Mkdir(p, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	case tree.Symlink:
+		if err := os.Symlink(e.Link, p); err != nil {
+			return err
+		}
+	case tree.Fifo:
+		if err := unix.Mkfifo(p, 0o600); err != nil {
+			return err
+		}
+	case tree.Char, tree.Block:
+		kind := uint32(unix.S_IFCHR)
+		if e.Type == tree.Block {
+			kind = unix.S_IFBLK
+		}
+		if err := unix.Mknod(p, kind|0o600, int(unix.Mkdev(e.Dev[0], e.Dev[1]))); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("type %q can't be made", e.Type)
+	}
+	return setMeta(p, e)
+}
+
+// link links the file e to p, or copies it when the file system allows it no more names.
+func (s *Store) link(e tree.Entry, p string) error {
+	err := os.Link(s.filePath(e), p)
+	switch {
+	case errors.Is(err, unix.EMLINK):
+		return s.copyFile(e, p)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: %w", e.Digest, ErrNotFound)
+	}
+	return err
+}
+
+func (s *Store) copyFile(e tree.Entry, p string) error {
+	src, err := s.OpenFile(e)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(p, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	if err := errors.Join(err, dst.Close()); err != nil {
+		return err
+	}
+	return setMeta(p, e)
+}
+
+// setMeta sets what an entry says beside its content. The owner comes first, since chown clears
+// setuid bits and capabilities.
+func setMeta(p string, e tree.Entry) error {
+	if err := os.Lchown(p, int(e.UID), int(e.GID)); err != nil {
+		return err
+	}
+	if e.Type != tree.Symlink {
+		if err := unix.Chmod(p, e.Mode); err != nil {
+			return &os.PathError{Op: "chmod", Path: p, Err: err}
+		}
+	}
+	for name, value := range e.Xattrs {
+		if err := unix.Lsetxattr(p, name, []byte(value), 0); err != nil {
+			return &os.PathError{Op: "setxattr " + name, Path: p, Err: err}
+		}
+	}
+	t := unix.NsecToTimespec(time.Unix(e.MTime, 0).UnixNano())
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "utimes", Path: p, Err: err}
+	}
+	return nil
+}
+
+// removeTree is os.RemoveAll for trees that hold directories without write permission.
+func removeTree(dir string) error {
+	if err := os.RemoveAll(dir); err == nil {
+		return nil
+	}
+	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}

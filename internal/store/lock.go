@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"brickyard/internal/tree"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockPoll is how often a waiting Lock looks again: flock(2) can't be told of a context.
+const lockPoll = 50 * time.Millisecond
+
+// Lock takes the lock called name for this process alone, waiting until ctx is done. wait, if not nil,
+// is called once when another holds it. The kernel gives the lock up when the process ends.
+func (s *Store) Lock(ctx context.Context, name string, wait func()) (unlock func() error, err error) {
+	f, err := os.OpenFile(s.path("locks", name), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f.Close, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		if wait != nil {
+			wait()
+			wait = nil
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+// tmpAge is how old a temporary file without an owner's lock must be before sweep takes it away: far
+// longer than it takes to write one.
+const tmpAge = 24 * time.Hour
+
+// lockSuffix follows the name of a directory in tmp that a process works in.
+const lockSuffix = ".lock"
+
+// sweep takes away what processes that were killed have left in tmp: directories whose lock nobody
+// holds, and old files.
+func (s *Store) sweep() error {
+	des, err := os.ReadDir(s.path("tmp"))
+	if err != nil {
+		return err
+	}
+	for _, de := range des {
+		p := s.path("tmp", de.Name())
+		if strings.HasSuffix(p, lockSuffix) {
+			if err := sweepDir(p); err != nil {
+				return err
+			}
+			continue
+		}
+		fi, err := de.Info()
+		if err == nil && time.Since(fi.ModTime()) > tmpAge {
+			if _, err := os.Lstat(p + lockSuffix); errors.Is(err, fs.ErrNotExist) {
+				if err := removeTree(p); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func sweepDir(lock string) error {
+	f, err := os.OpenFile(lock, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil // somebody is at work there
+	}
+	if err := removeTree(strings.TrimSuffix(lock, lockSuffix)); err != nil {
+		return err
+	}
+	return os.Remove(lock)
+}
+
+// Root returns a directory that holds the tree t, assembled when it is not there yet. It is shared and
+// must not be written to: put an overlay on it. t's text form names it.
+func (s *Store) Root(ctx context.Context, t tree.Tree) (string, error) {
+	name := Sum(t.Encode()).Hex()
+	dir := s.path("roots", name)
+	if _, err := os.Lstat(dir); err == nil {
+		return dir, nil
+	}
+	unlock, err := s.Lock(ctx, "root-"+name, nil)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := os.Lstat(dir); err == nil {
+		return dir, nil
+	}
+	tmp, release, err := s.TempDir("root")
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	root := tmp + "/root"
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return "", err
+	}
+	if err := s.Assemble(t, root); err != nil {
+		return "", err
+	}
+	return dir, os.Rename(root, dir)
+}

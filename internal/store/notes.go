@@ -1,0 +1,167 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"brickyard/internal/tree"
+
+	"golang.org/x/sys/unix"
+)
+
+// Note reads the note key of a kind into v. Errors: ErrNotFound.
+func (s *Store) Note(kind, key string, v any) error {
+	data, err := os.ReadFile(s.path("notes", kind, key))
+	if err != nil {
+		return notFound(err, kind+" "+key)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("note %s/%s: %w", kind, key, err)
+	}
+	return nil
+}
+
+// Notes lists the keys of a kind, sorted.
+func (s *Store) Notes(kind string) ([]string, error) {
+	des, err := os.ReadDir(s.path("notes", kind))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var keys []string
+	for _, de := range des {
+		if !strings.HasPrefix(de.Name(), ".") {
+			keys = append(keys, de.Name())
+		}
+	}
+	return keys, err
+}
+
+// Tree reads a tree that PutTree wrote, verified. Errors: ErrNotFound, ErrDigest, tree.ErrFormat.
+func (s *Store) Tree(d tree.Digest) (tree.Tree, error) {
+	data, err := s.ReadBlob(d, 1<<30) // a million paths have about 200 MB
+	if err != nil {
+		return nil, err
+	}
+	return tree.Decode(data)
+}
+
+// PutTree writes the text form of t as a blob.
+func (s *Store) PutTree(t tree.Tree) (tree.Digest, error) {
+	w, err := s.Create()
+	if err != nil {
+		return "", err
+	}
+	defer w.Discard()
+	if _, err := w.Write(t.Encode()); err != nil {
+		return "", err
+	}
+	d, _, err := w.Close()
+	return d, err
+}
+
+// A Batch collects notes about blobs and files that may not be on disk yet. It is not for use by
+// several goroutines at once.
+type Batch struct {
+	s     *Store
+	notes []note
+}
+
+type note struct {
+	kind, key string
+	data      []byte
+}
+
+// Batch starts one.
+func (s *Store) Batch() *Batch { return &Batch{s: s} }
+
+// Set adds a note. A kind is one word; a key may not hold a slash.
+func (b *Batch) Set(kind, key string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("note %s/%s: %w", kind, key, err)
+	}
+	if key == "" || strings.HasPrefix(key, ".") || strings.ContainsRune(key, '/') {
+		return fmt.Errorf("note %s: bad key %q", kind, key)
+	}
+	b.notes = append(b.notes, note{kind, key, append(data, '\n')})
+	return nil
+}
+
+// Commit writes everything that was put in the store so far to disk, and then the notes: whoever
+// reads a note after a crash finds all that it speaks of. Each note is the old or the new.
+func (b *Batch) Commit() error {
+	if len(b.notes) == 0 {
+		return nil
+	}
+	if err := b.s.Sync(); err != nil {
+		return err
+	}
+	dirs := map[string]bool{}
+	for _, n := range b.notes {
+		dir := b.s.path("notes", n.kind)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := WriteFile(filepath.Join(dir, n.key), n.data, 0o644); err != nil {
+			return err
+		}
+		dirs[dir] = true
+	}
+	b.notes = nil
+	return nil
+}
+
+// Sync writes all of the store's file system to disk.
+func (s *Store) Sync() error {
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// DropNote takes a note away; one that is not there is no error.
+func (s *Store) DropNote(kind, key string) error {
+	err := os.Remove(s.path("notes", kind, key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// WriteFile writes data to path so that a crash leaves the old file or the new one, and the new one
+// is on disk when it returns.
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
