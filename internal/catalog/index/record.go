@@ -30,12 +30,13 @@ type Record struct {
 	State     []string          `json:"state,omitempty"`
 	Params    map[string]string `json:"params,omitempty"`
 
-	Packages []Package `json:"packages,omitempty"` // all that are installed, the parent's too, sorted by name
-	Layers   []Layer   `json:"layers"`             // lowest first, the parent's first
-	Places   []Place   `json:"places,omitempty"`   // paths that the recipe put there
-	Removed  []Removed `json:"removed,omitempty"`  // what slim took away
-	Cleaned  []Cleaned `json:"cleaned,omitempty"`  // what differs from run to run and was taken away
-	Lint     []string  `json:"lint,omitempty"`     // warnings
+	Packages []Package   `json:"packages,omitempty"` // all that are installed, the parent's too, sorted by name
+	Layers   []Layer     `json:"layers"`             // lowest first, the parent's first
+	Owners   tree.Digest `json:"owners,omitzero"`    // blob: which packages brought a path, see EncodeOwners
+	Places   []Place     `json:"places,omitempty"`   // paths that the recipe put there
+	Removed  []Removed   `json:"removed,omitempty"`  // what slim took away
+	Cleaned  []Cleaned   `json:"cleaned,omitempty"`  // what differs from run to run and was taken away
+	Lint     []string    `json:"lint,omitempty"`     // warnings
 }
 
 // A Package is one installed package.

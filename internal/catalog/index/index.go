@@ -1,0 +1,112 @@
+package index
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"brickyard/internal/store"
+	"brickyard/internal/tree"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// The kinds of notes in the store. A note of kindRecord has the hex digits of an image's digest as its
+// key and leads to the record's blob; one of kindTag has an escaped name:tag and is a Tag.
+const (
+	kindRecord = "record"
+	kindTag    = "tag"
+)
+
+// Limits of what is read into memory, in bytes.
+const (
+	maxManifest = 4 << 20   // what registries take (OCI distribution specification, "Pushing Manifests")
+	maxConfig   = 8 << 20   // a history entry and a diffID for each of a hundred layers have 50 KiB
+	maxRecord   = 64 << 20  // a thousand packages have 500 KiB
+	maxOwners   = 256 << 20 // a million paths have 100 MiB
+)
+
+// A Catalog answers questions about the images in a store.
+type Catalog struct {
+	store *store.Store
+}
+
+// New returns the catalogue of the images in s.
+func New(s *store.Store) *Catalog { return &Catalog{s} }
+
+// recordNote is what a note of kindRecord holds.
+type recordNote struct {
+	Record tree.Digest `json:"record"` // blob
+}
+
+// Add puts r into the catalogue when b is committed. A record of the same image that is there already
+// is replaced.
+func (c *Catalog) Add(b *store.Batch, r Record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("record of %s: %w", r.Image, err)
+	}
+	d, _, err := c.store.Put(strings.NewReader(string(data)))
+	if err != nil {
+		return fmt.Errorf("record of %s: %w", r.Image, err)
+	}
+	return b.Set(kindRecord, r.Image.Hex(), recordNote{d})
+}
+
+// Record returns what is known of an image. Errors: [store.ErrNotFound], [store.ErrDigest].
+func (c *Catalog) Record(image tree.Digest) (Record, error) {
+	var note recordNote
+	var r Record
+	if err := c.store.Note(kindRecord, image.Hex(), &note); err != nil {
+		return r, fmt.Errorf("image %s: %w", image, err)
+	}
+	if err := c.readJSON(note.Record, maxRecord, &r); err != nil {
+		return r, fmt.Errorf("record of %s: %w", image, err)
+	}
+	return r, nil
+}
+
+// Has says whether the catalogue has a record of an image.
+func (c *Catalog) Has(image tree.Digest) bool {
+	var note recordNote
+	return c.store.Note(kindRecord, image.Hex(), &note) == nil
+}
+
+func (c *Catalog) readJSON(d tree.Digest, limit int64, v any) error {
+	data, err := c.store.ReadBlob(d, limit)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+// Manifest returns the OCI manifest of an image. Errors: [store.ErrNotFound], [store.ErrDigest].
+func (c *Catalog) Manifest(image tree.Digest) (ocispec.Manifest, error) {
+	var m ocispec.Manifest
+	if err := c.readJSON(image, maxManifest, &m); err != nil {
+		return m, fmt.Errorf("manifest: %w", err)
+	}
+	return m, nil
+}
+
+// Config returns the OCI configuration with the digest d. Errors: [store.ErrNotFound], [store.ErrDigest].
+func (c *Catalog) Config(d tree.Digest) (ocispec.Image, error) {
+	var config ocispec.Image
+	if err := c.readJSON(d, maxConfig, &config); err != nil {
+		return config, fmt.Errorf("config: %w", err)
+	}
+	return config, nil
+}
+
+// Root returns the whole tree of an image: its layers on top of each other.
+func (c *Catalog) Root(r Record) (tree.Tree, error) {
+	root := tree.Tree{}
+	for i, l := range r.Layers {
+		t, err := c.store.Tree(l.Tree)
+		if err != nil {
+			return nil, fmt.Errorf("image %s: listing of layer %d: %w", r.Image, i, err)
+		}
+		root.Apply(t)
+	}
+	return root, nil
+}

@@ -1,0 +1,220 @@
+// Package cli is the command line: one file a command. It is the only code that prints, exits, and reads
+// flags or the environment.
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+
+	"brickyard/internal/catalog/index"
+	"brickyard/internal/store"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// An Env is what a command has of the world around it, so that a test can run one in its own process.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	UID            int  // of the user who runs the command
+	OutTTY, ErrTTY bool // whether Stdout and Stderr are terminals
+
+	// What the flags of all commands say.
+	home    string
+	json    bool
+	quiet   bool
+	verbose bool
+
+	bars *progress // made by the first call of progress
+}
+
+// OSEnv is the Env of this process.
+func OSEnv() *Env {
+	return &Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Getenv: os.Getenv,
+		UID:    os.Getuid(),
+		OutTTY: term.IsTerminal(int(os.Stdout.Fd())),
+		ErrTTY: term.IsTerminal(int(os.Stderr.Fd())),
+	}
+}
+
+// Main runs the command that args name and returns the exit code: see "brickyard help exit-codes".
+func Main(ctx context.Context, env *Env, args []string) int {
+	root := rootCmd(env)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if env.bars != nil {
+		env.bars.stop()
+	}
+	return env.report(ctx, err)
+}
+
+// The groups that "brickyard --help" lists commands in.
+const (
+	groupBake = "bake"
+	groupAsk  = "ask"
+	groupMove = "move"
+)
+
+func rootCmd(env *Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "brickyard COMMAND",
+
+		DisableFlagsInUseLine: true,
+
+		Short: "bake images from recipes, the same bits every time, and run them",
+		Long: `Brickyard bakes just-enough-OS images from declarative recipes, the same bits every time,
+keeps track of what is in them, and delivers them to machines that people own.
+
+What a command was asked for goes to stdout, everything else to stderr.`,
+		Example: `  brickyard lock recipe.yaml
+  brickyard bake recipe.yaml -t web:1.0
+  brickyard run web:1.0`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	fs := root.PersistentFlags()
+	fs.StringVar(&env.home, "home", env.defaultHome(), "`directory` of the catalogue")
+	fs.BoolVar(&env.json, "json", false, "print JSON")
+	fs.BoolVarP(&env.quiet, "quiet", "q", false, "print no progress and no warnings")
+	fs.BoolVarP(&env.verbose, "verbose", "v", false, "print more of what is going on")
+
+	root.AddGroup(
+		&cobra.Group{ID: groupBake, Title: "Bake and run"},
+		&cobra.Group{ID: groupAsk, Title: "Ask the catalogue"},
+		&cobra.Group{ID: groupMove, Title: "Name and move images"},
+	)
+	root.AddCommand(versionCmd(env), manCmd(env), exitCodesTopic())
+
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.SetHelpCommand(helpCmd(root))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	mindUsage(root)
+	return root
+}
+
+// defaultHome is /var/lib/brickyard for root, else a directory of the user's own
+// (XDG Base Directory Specification).
+func (env *Env) defaultHome() string {
+	if env.UID == 0 {
+		return "/var/lib/brickyard"
+	}
+	data := env.Getenv("XDG_DATA_HOME")
+	if !filepath.IsAbs(data) { // a relative path is invalid and must be ignored
+		data = filepath.Join(env.Getenv("HOME"), ".local/share")
+	}
+	return filepath.Join(data, "brickyard")
+}
+
+// Home is the catalogue's directory.
+func (env *Env) Home() string { return env.home }
+
+func (env *Env) store() (*store.Store, error) { return store.Open(env.home) }
+
+func (env *Env) catalog() (*index.Catalog, error) {
+	s, err := env.store()
+	if err != nil {
+		return nil, err
+	}
+	return index.New(s), nil
+}
+
+// who is user@host, for records.
+func (env *Env) who() string {
+	name := env.Getenv("USER")
+	if u, err := user.LookupId(fmt.Sprint(env.UID)); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return cmp.Or(name, fmt.Sprint(env.UID)) + "@" + host
+}
+
+// warn prints a line on stderr unless the user asked for silence.
+func (env *Env) warn(format string, a ...any) {
+	if env.quiet {
+		return
+	}
+	line := fmt.Sprintf("warning: "+format+"\n", a...)
+	if env.bars != nil {
+		env.bars.print(line)
+		return
+	}
+	io.WriteString(env.Stderr, line)
+}
+
+// debug prints a line on stderr when the user asked for more.
+func (env *Env) debug(format string, a ...any) {
+	if env.verbose {
+		env.progress().print(fmt.Sprintf(format+"\n", a...))
+	}
+}
+
+func helpCmd(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "explain a command or a topic",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("no help on %q", strings.Join(args, " "))
+			}
+			if err != nil {
+				return &usageError{root.CommandPath(), err}
+			}
+			return cmd.Help()
+		},
+	}
+}
+
+// mindUsage makes everything that is wrong with how a command was called a usageError. The Args of a
+// command only count: RunE judges what they say.
+func mindUsage(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{cmd.CommandPath(), err}
+	})
+	for _, c := range cmd.Commands() {
+		mindUsage(c)
+	}
+	if cmd.HasSubCommands() {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = noSuchCommand
+		return
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if check(cmd, args) != nil {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("got %s; usage: %s", count(len(args), "argument"), cmd.UseLine())}
+			}
+			return nil
+		}
+	}
+}
+
+// noSuchCommand runs when what follows the name of a command that has commands is none of them.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		cmd.SetOut(cmd.ErrOrStderr())
+		return errors.Join(cmd.Help(), exitCode(2))
+	}
+	err := fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return &usageError{cmd.CommandPath(), err}
+}

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes. Numbers are added, never changed.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitDrift       = 10
+	exitChecks      = 11
+	exitOutdated    = 12
+	exitUntrusted   = 13
+	exitInterrupted = 130 // 128 + SIGINT, as shells have it
+)
+
+func exitCodesTopic() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "what the exit codes mean",
+		Long: `Exit codes:
+
+    0   done
+    1   failed; stderr says why
+    2   not a valid command line
+   10   drift: what is there is not what was delivered
+   11   checks failed
+   12   outdated: the archive has something newer
+   13   not trusted: content, signature or policy
+  130   interrupted by a signal
+
+"brickyard run" exits with the code of the command it ran.
+Codes of 10 and more are answers for scripts, not failures.`,
+	}
+}
+
+// An exitCode ends the program with its number and without a message: the answer was printed.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+func (e exitCode) ExitCode() int { return int(e) }
+
+// An exitError is an error with an exit code other than 1.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+func (e *exitError) ExitCode() int { return e.code }
+
+// A usageError means that a command was called in a way that it does not know.
+type usageError struct {
+	command string // as "brickyard images"
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+func (e *usageError) Hint() string  { return "see: " + e.command + " --help" }
+func (e *usageError) ExitCode() int { return exitUsage }
+
+type coder interface {
+	error
+	ExitCode() int
+}
+
+type hinter interface {
+	error
+	Hint() string
+}
+
+// report prints err and returns the exit code that it stands for.
+func (env *Env) report(ctx context.Context, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	code := exitFailed
+	if c, ok := errors.AsType[coder](err); ok {
+		code = c.ExitCode()
+	}
+	if _, ok := errors.AsType[exitCode](err); ok {
+		return code
+	}
+	switch {
+	case errors.Is(err, syscall.EPIPE):
+		return code // whoever read the output has seen enough
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(env.Stderr, "brickyard: interrupted")
+		return exitInterrupted
+	case ctx.Err() != nil:
+		fmt.Fprintf(env.Stderr, "brickyard: interrupted: %v\n", err)
+		return exitInterrupted
+	}
+	fmt.Fprintf(env.Stderr, "%s %v\n", env.paint(env.ErrTTY, red, "brickyard:"), err)
+	if h, ok := errors.AsType[hinter](err); ok && h.Hint() != "" {
+		fmt.Fprintf(env.Stderr, "%s %s\n", env.paint(env.ErrTTY, bold, "hint:"), h.Hint())
+	}
+	return code
+}
+
+// Select Graphic Rendition parameters (ECMA-48, 8.3.117).
+const (
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+// paint colours text when it goes to a terminal and the user has not set NO_COLOR (no-color.org).
+func (env *Env) paint(tty bool, sgr, text string) string {
+	if !tty || text == "" || env.Getenv("NO_COLOR") != "" || env.Getenv("TERM") == "dumb" {
+		return text
+	}
+	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
+}
