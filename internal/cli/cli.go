@@ -68,7 +68,7 @@ const (
 
 func rootCmd(env *Env) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "brickyard COMMAND",
+		Use: "brickyard COMMAND",
 
 		DisableFlagsInUseLine: true,
 
@@ -94,7 +94,11 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 		&cobra.Group{ID: groupAsk, Title: "Ask the catalogue"},
 		&cobra.Group{ID: groupMove, Title: "Name and move images"},
 	)
-	root.AddCommand(versionCmd(env), manCmd(env), exitCodesTopic())
+	root.AddCommand(
+		imagesCmd(env), inspectCmd(env), filesCmd(env), catCmd(env), ownerCmd(env), historyCmd(env), diffCmd(env), verifyCmd(env),
+		tagCmd(env), untagCmd(env), exportCmd(env),
+		versionCmd(env), manCmd(env), exitCodesTopic(),
+	)
 
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"brickyard/internal/tree"
 
@@ -117,3 +119,35 @@ func count[T int | int64](n T, one string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, one)
 }
+
+// A pair is one named value of a listing.
+type pair struct{ name, value string }
+
+// pairs prints a line for each pair that has a value, the values below each other.
+func (env *Env) pairs(ps ...pair) error {
+	width := 0
+	for _, p := range ps {
+		if p.value != "" {
+			width = max(width, len(p.name))
+		}
+	}
+	var b strings.Builder
+	for _, p := range ps {
+		if p.value != "" {
+			fmt.Fprintf(&b, "%s  %s\n", env.paint(env.OutTTY, bold, fmt.Sprintf("%-*s", width, p.name)), p.value)
+		}
+	}
+	_, err := io.WriteString(env.Stdout, b.String())
+	return err
+}
+
+// clean makes text that an image brought harmless on a terminal: what has a character that is not
+// printable becomes a Go quoted string.
+func clean(s string) string {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func ago(t time.Time) string { return span(max(0, time.Since(t))) + " ago" }

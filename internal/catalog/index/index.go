@@ -110,3 +110,9 @@ func (c *Catalog) Root(r Record) (tree.Tree, error) {
 	}
 	return root, nil
 }
+
+// Document returns the manifest or configuration with the digest d as it is. Errors: [store.ErrNotFound],
+// [store.ErrDigest].
+func (c *Catalog) Document(d tree.Digest) (json.RawMessage, error) {
+	return c.store.ReadBlob(d, maxConfig)
+}

@@ -1,0 +1,289 @@
+package index
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"brickyard/internal/store"
+	"brickyard/internal/tree"
+)
+
+// The kinds of owners, beside those of layers.
+const (
+	OwnerPackage = "package"
+	OwnerScript  = "script"
+	OwnerRecipe  = "recipe"
+	OwnerRootfs  = "rootfs"
+	OwnerOther   = "other"
+)
+
+// EncodeOwners returns the blob that Record.Owners names: a line for each path, sorted, with the path, a
+// tab, and the indexes in Record.Packages of those that brought it, increasing, with commas between. A path that
+// holds a tab, a newline or starts with a quote is a Go quoted string.
+func EncodeOwners(owners map[string][]int) []byte {
+	var b bytes.Buffer
+	for _, p := range slices.Sorted(maps.Keys(owners)) {
+		if strings.ContainsAny(p, "\t\n") || strings.HasPrefix(p, `"`) {
+			b.WriteString(strconv.Quote(p))
+		} else {
+			b.WriteString(p)
+		}
+		sep := byte('\t')
+		for _, i := range slices.Sorted(slices.Values(owners[p])) {
+			b.WriteByte(sep)
+			b.WriteString(strconv.Itoa(i))
+			sep = ','
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// DecodeOwners reads what EncodeOwners wrote, about n packages.
+func DecodeOwners(data []byte, n int) (map[string][]int, error) {
+	owners := make(map[string][]int, bytes.Count(data, []byte{'\n'}))
+	line := 0
+	for text := range strings.Lines(string(data)) {
+		line++
+		text = strings.TrimSuffix(text, "\n")
+		tab := strings.LastIndexByte(text, '\t')
+		if tab < 0 {
+			return nil, fmt.Errorf("owners: line %d: no tab", line)
+		}
+		p := text[:tab]
+		if strings.HasPrefix(p, `"`) {
+			var err error
+			if p, err = strconv.Unquote(p); err != nil {
+				return nil, fmt.Errorf("owners: line %d: %w", line, err)
+			}
+		}
+		for word := range strings.SplitSeq(text[tab+1:], ",") {
+			i, err := strconv.Atoi(word)
+			if err != nil || i < 0 || i >= n {
+				return nil, fmt.Errorf("owners: line %d: no package %q", line, word)
+			}
+			owners[p] = append(owners[p], i)
+		}
+	}
+	return owners, nil
+}
+
+// owners reads which packages of r brought which path.
+func (c *Catalog) owners(r Record) (map[string][]int, error) {
+	if r.Owners == "" {
+		return nil, nil
+	}
+	data, err := c.store.ReadBlob(r.Owners, maxOwners)
+	if err != nil {
+		return nil, fmt.Errorf("owners of %s: %w", r.Image, err)
+	}
+	return DecodeOwners(data, len(r.Packages))
+}
+
+// An Owner says where a path of an image comes from.
+type Owner struct {
+	Path  string     `json:"path"` // as asked, absolute
+	Real  string     `json:"real"` // where it is, after symbolic links on the way
+	Entry tree.Entry `json:"-"`
+
+	Kind     string    `json:"kind"`               // an Owner constant
+	Packages []Package `json:"packages,omitempty"` // that brought the path; a directory may have several
+	Place    *Place    `json:"place,omitempty"`    // OwnerRecipe
+	Text     string    `json:"text,omitempty"`     // the recipe's line
+	File     string    `json:"file,omitempty"`     // the recipe's
+
+	Image tree.Digest `json:"image"` // that brought it: this one or one that it is based on
+	Baked time.Time   `json:"baked"`
+	By    string      `json:"by"`
+	Layer int         `json:"layer"` // index, lowest first
+}
+
+// Owner says where path of the image r comes from: the packages or the line of the recipe that put it
+// there, or that a maintainer script did. Symbolic links on the way are followed, the last component is not.
+//
+// Errors: [fs.ErrNotExist] when the image has no such path.
+func (c *Catalog) Owner(r Record, path string) (Owner, error) {
+	layers, root, err := c.trees(r)
+	if err != nil {
+		return Owner{}, err
+	}
+	real, e, err := Find(root, path, false)
+	if err != nil {
+		return Owner{}, err
+	}
+	o := Owner{Path: "/" + strings.Trim(path, "/"), Real: Abs(real), Entry: e}
+	o.Layer = originLayer(layers, real, e)
+	r, err = c.origin(r, o.Layer)
+	if err != nil {
+		return Owner{}, err
+	}
+	o.Image, o.Baked, o.By = r.Image, r.Baked, r.By
+	return o, c.judge(&o, r, real)
+}
+
+// Find returns the entry of path in root, and its path there after symbolic links on the way; the last
+// component is followed, too, when follow is set. A root without an entry of its own is a directory.
+//
+// Errors: [fs.ErrNotExist].
+func Find(root tree.Tree, path string, follow bool) (real string, e tree.Entry, err error) {
+	real, ok := root.Resolve(path)
+	if follow {
+		real, ok = root.ResolveAll(path)
+	}
+	e, there := root[real]
+	if real == "." && !there {
+		e, there = tree.Entry{Type: tree.Dir, Mode: 0o755}, true
+	}
+	if !ok || !there {
+		return "", e, &fs.PathError{Op: "find", Path: "/" + strings.Trim(path, "/"), Err: fs.ErrNotExist}
+	}
+	return real, e, nil
+}
+
+// Abs is how people write a path of a tree: from the root on.
+func Abs(p string) string {
+	if p == "." {
+		return "/"
+	}
+	return "/" + p
+}
+
+// trees reads the listings of all layers, and puts them on top of each other.
+func (c *Catalog) trees(r Record) (layers []tree.Tree, root tree.Tree, err error) {
+	root = tree.Tree{}
+	for i, l := range r.Layers {
+		t, err := c.store.Tree(l.Tree)
+		if err != nil {
+			return nil, nil, fmt.Errorf("image %s: listing of layer %d: %w", r.Image, i, err)
+		}
+		layers = append(layers, t)
+		root.Apply(t)
+	}
+	return layers, root, nil
+}
+
+// originLayer is the layer that e at path p is from: the topmost that has the path, or for a directory
+// the lowest since it was last gone: layers hold the directories above what they bring, too.
+func originLayer(layers []tree.Tree, p string, e tree.Entry) int {
+	origin := 0
+	below := false // the layer below has the directory
+	for i, t := range layers {
+		got, ok := t[p]
+		switch {
+		case ok && got.Type == tree.Whiteout:
+			below = false
+		case ok && (e.Type != tree.Dir || !below || !got.Equal(layers[origin][p])):
+			origin = i
+			below = got.Type == tree.Dir
+		}
+	}
+	return origin
+}
+
+// origin is the record of the first image, on the way up from r, that has the layer. It stops where a
+// parent is not in the catalogue.
+func (c *Catalog) origin(r Record, layer int) (Record, error) {
+	for r.Parent != "" {
+		parent, err := c.Record(r.Parent)
+		if errors.Is(err, store.ErrNotFound) {
+			return r, nil
+		}
+		if err != nil {
+			return r, err
+		}
+		if layer >= len(parent.Layers) || layer >= len(r.Layers) || parent.Layers[layer].DiffID != r.Layers[layer].DiffID {
+			return r, nil
+		}
+		r = parent
+	}
+	return r, nil
+}
+
+// judge sets Kind and what belongs to it.
+func (c *Catalog) judge(o *Owner, r Record, p string) error {
+	owners, err := c.owners(r)
+	if err != nil {
+		return err
+	}
+	for _, i := range owners[p] {
+		o.Packages = append(o.Packages, r.Packages[i])
+	}
+	kind := LayerOther
+	if o.Layer < len(r.Layers) {
+		kind = r.Layers[o.Layer].Kind
+	}
+	switch kind {
+	case LayerPackages:
+		o.Kind = OwnerPackage
+		if len(o.Packages) == 0 {
+			o.Packages = r.packagesOf(r.Layers[o.Layer])
+		}
+	case LayerScripts:
+		o.Kind = OwnerScript
+	case LayerRecipe:
+		o.Kind = OwnerRecipe
+		return c.place(o, r, p)
+	case LayerRootfs:
+		o.Kind = OwnerRootfs
+	default:
+		o.Kind = OwnerOther
+	}
+	return nil
+}
+
+// packagesOf are the packages whose files are in a layer: the nearest to an answer when no list says more.
+func (r Record) packagesOf(l Layer) []Package {
+	var ps []Package
+	for _, p := range r.Packages {
+		if slices.Contains(l.Packages, p.Name+" "+p.Version) {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// place finds the line of the recipe.
+func (c *Catalog) place(o *Owner, r Record, p string) error {
+	o.File = r.File
+	i, ok := nearest(r.Places, p)
+	if !ok {
+		return nil
+	}
+	place := r.Places[i]
+	o.Place = &place
+	if r.Recipe == "" {
+		return nil
+	}
+	text, err := c.store.ReadBlob(r.Recipe, maxConfig)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("recipe of %s: %w", r.Image, err)
+	}
+	lines := strings.Split(string(text), "\n")
+	if place.Line > 0 && place.Line <= len(lines) {
+		o.Text = strings.TrimSpace(lines[place.Line-1])
+	}
+	return nil
+}
+
+// nearest is the index of the Place of p or of the nearest directory above it.
+func nearest(places []Place, p string) (int, bool) {
+	for {
+		if i := slices.IndexFunc(places, func(pl Place) bool { return "/"+strings.Trim(pl.Path, "/") == Abs(p) }); i >= 0 {
+			return i, true
+		}
+		if p == "." {
+			return 0, false
+		}
+		p = tree.Parent(p)
+	}
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"brickyard/internal/catalog/export"
+	"brickyard/internal/catalog/index"
+	"brickyard/internal/tree"
+
+	"github.com/spf13/cobra"
+)
+
+// exportJSON is what "export --json" prints.
+type exportJSON struct {
+	Digest  tree.Digest   `json:"digest"` // of the image
+	Format  export.Format `json:"format"`
+	File    string        `json:"file"`
+	Size    int64         `json:"size"`    // bytes of the file
+	Archive tree.Digest   `json:"archive"` // digest of the file
+}
+
+func exportCmd(env *Env) *cobra.Command {
+	var to, format, name string
+	cmd := &cobra.Command{
+		Use:   "export IMAGE",
+		Short: "write an image to a file that other programs read",
+		Long: `Write an image to a file that other programs read. The same image under the same name gives the same
+bytes. The formats:
+
+  oci-archive     a tar of an OCI image layout, for skopeo, podman, containerd
+  docker-archive  for docker load
+  rootfs          a tar of the root file system alone
+
+The archive gives the image the name that it was asked for by, or that of --name.`,
+		Example: `  brickyard export web:1.0 --to web.tar
+  brickyard export web:1.0 --format docker-archive --to - | docker load
+  brickyard export web:1.0 --format rootfs --to root.tar`,
+		GroupID:           groupMove,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: env.completeImages(1),
+	}
+	cmd.Flags().StringVar(&to, "to", "", "`FILE` to write, - for stdout")
+	cmd.Flags().StringVar(&format, "format", string(export.OCIArchive), "`FORMAT`: oci-archive, docker-archive or rootfs")
+	cmd.Flags().StringVar(&name, "name", "", "`NAME:TAG` of the image in the archive")
+	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]cobra.Completion{
+		string(export.OCIArchive), string(export.DockerArchive), string(export.Rootfs),
+	}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		x := &export.Exporter{}
+		var err error
+		if x.Ref, err = exportName(args[0], name); err != nil {
+			return &usageError{cmd.CommandPath(), err}
+		}
+		if err := env.checkExport(to, export.Format(format)); err != nil {
+			return &usageError{cmd.CommandPath(), err}
+		}
+		if x.Store, err = env.store(); err != nil {
+			return err
+		}
+		x.Catalog = index.New(x.Store)
+		if x.Record, err = x.Catalog.Lookup(args[0]); err != nil {
+			return err
+		}
+		return env.export(cmd.Context(), x, export.Format(format), to)
+	}
+	return cmd
+}
+
+// exportName is the name that an archive gives an image: the one asked for, else that by which the image
+// was found, none when that was a digest.
+func exportName(image, name string) (index.Ref, error) {
+	if name != "" {
+		return index.ParseRef(name)
+	}
+	r, err := index.ParseRef(image)
+	if err != nil || r.Name == "sha256" {
+		return index.Ref{}, nil
+	}
+	return r, nil
+}
+
+func (env *Env) checkExport(to string, f export.Format) error {
+	switch {
+	case to == "":
+		return errors.New("--to FILE is missing; - is stdout")
+	case !slices.Contains(export.Formats(), f):
+		return fmt.Errorf("no format %q: there are %v", f, export.Formats())
+	case to == "-" && env.OutTTY:
+		return errors.New("an archive is nothing for a terminal: redirect stdout, or name a file")
+	}
+	return nil
+}
+
+func (env *Env) export(ctx context.Context, x *export.Exporter, f export.Format, to string) error {
+	bar := env.progress().Stage("export", x.Size(f), unitBytes)
+	x.Each = bar.Add
+	if to == "-" {
+		w := bufio.NewWriterSize(env.Stdout, 1<<20)
+		if err := x.Write(ctx, f, w); err != nil {
+			return err
+		}
+		bar.Done()
+		return w.Flush()
+	}
+	h := sha256.New()
+	var n int64
+	err := writeFile(to, func(w io.Writer) error {
+		buf := bufio.NewWriterSize(io.MultiWriter(w, h), 1<<20)
+		if err := x.Write(ctx, f, buf); err != nil {
+			return err
+		}
+		return buf.Flush()
+	}, &n)
+	if err != nil {
+		return err
+	}
+	bar.Done()
+	if !env.json {
+		return nil
+	}
+	return env.printJSON(exportJSON{x.Record.Image, f, to, n, tree.Digest(fmt.Sprintf("sha256:%x", h.Sum(nil)))})
+}
+
+// writeFile writes a file so that path has the old content or the whole new one. What is no regular file,
+// as a pipe or a device, is written to as it is. size is set to the bytes that were written.
+func writeFile(path string, write func(io.Writer) error, size *int64) error {
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if err == nil {
+		*size, err = f.Seek(0, io.SeekCurrent)
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+	}
+	return err
+}

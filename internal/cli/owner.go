@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"brickyard/internal/catalog/index"
+
+	"github.com/spf13/cobra"
+)
+
+func ownerCmd(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "owner IMAGE PATH",
+		Short: "say where a file of an image comes from",
+		Long: `Say which package and version, or which line of the recipe, put a path into an image, when that was
+baked, and from which archive. Symbolic links on the way are followed: /bin/ls is what is at /usr/bin/ls.`,
+		Example: `  brickyard owner web:1.0 /usr/sbin/nginx
+  brickyard owner web:1.0 /etc/nginx/conf.d/site.conf --json`,
+		GroupID:           groupAsk,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: env.completeImages(1),
+	}
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		c, r, err := env.image(args[0])
+		if err != nil {
+			return err
+		}
+		o, err := c.Owner(r, args[1])
+		if err != nil {
+			return fmt.Errorf("image %s: %w", args[0], err)
+		}
+		if env.json {
+			return env.printJSON(o)
+		}
+		return env.printOwner(o)
+	}
+	return cmd
+}
+
+func (env *Env) printOwner(o index.Owner) error {
+	path := clean(o.Path)
+	if o.Real != o.Path {
+		path += " is " + clean(o.Real)
+	}
+	ps := []pair{{"path", path}}
+	switch o.Kind {
+	case index.OwnerScript:
+		what := "made by a maintainer script"
+		if len(o.Packages) > 0 {
+			what = "brought by the package, changed by a maintainer script"
+		}
+		ps = append(ps, pair{"from", what})
+	case index.OwnerRecipe:
+		what := "the recipe"
+		if o.Place != nil {
+			what = fmt.Sprintf("%s:%d", o.File, o.Place.Line)
+		}
+		ps = append(ps, pair{"from", clean(what)})
+		if o.Place != nil {
+			ps = append(ps, pair{"entry", strings.TrimSpace(o.Place.What + "  " + clean(o.Text))})
+		}
+		if len(o.Packages) > 0 {
+			ps = append(ps, pair{"instead of", "what the package brought"})
+		}
+	case index.OwnerRootfs:
+		ps = append(ps, pair{"from", "the root file system's tarball"})
+	case index.OwnerOther:
+		ps = append(ps, pair{"from", "an image that was not baked here"})
+	}
+	for _, p := range o.Packages {
+		ps = append(ps, pair{"package", fmt.Sprintf("%s %s %s", p.Name, p.Version, p.Arch)})
+		if p.Source != p.Name || p.SourceVersion != p.Version {
+			ps = append(ps, pair{"source", strings.TrimSpace(p.Source + " " + p.SourceVersion)})
+		}
+		ps = append(ps, pair{"archive", strings.TrimSpace(p.From + " " + p.Path)})
+	}
+	return env.pairs(append(ps,
+		pair{"layer", fmt.Sprint(o.Layer)},
+		pair{"image", string(o.Image)},
+		pair{"baked", fmt.Sprintf("%s (%s) by %s", o.Baked.UTC().Format(time.DateTime), ago(o.Baked), o.By)},
+	)...)
+}
