@@ -1,0 +1,102 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"brickyard/internal/tree"
+
+	"golang.org/x/sys/unix"
+)
+
+// copyTree copies the directory src to dst, which must not be there: owners, modes, times, attributes
+// and hard links too. Nothing of dst shares a file with src.
+func copyTree(ctx context.Context, src, dst string) error {
+	type made struct {
+		path  string
+		entry tree.Entry
+	}
+	var dirs []made // get their modes and times last: making what is in them changes those
+	err := tree.Scan(src, func(p string, e *tree.Entry) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		to := filepath.Join(dst, p)
+		if e.Type == tree.Dir {
+			dirs = append(dirs, made{to, *e})
+			return os.Mkdir(to, 0o700)
+		}
+		if e.Hard != "" {
+			return os.Link(filepath.Join(dst, e.Hard), to)
+		}
+		if err := copyEntry(filepath.Join(src, p), to, *e); err != nil {
+			return err
+		}
+		return setMeta(to, *e)
+	})
+	for _, d := range slices.Backward(dirs) {
+		if err == nil {
+			err = setMeta(d.path, d.entry)
+		}
+	}
+	return err
+}
+
+func copyEntry(src, dst string, e tree.Entry) error {
+	switch e.Type {
+	case tree.Regular:
+		return copyFile(src, dst)
+	case tree.Symlink:
+		return os.Symlink(e.Link, dst)
+	case tree.Fifo:
+		return unix.Mkfifo(dst, 0o600)
+	case tree.Char:
+		return unix.Mknod(dst, unix.S_IFCHR|0o600, int(unix.Mkdev(e.Dev[0], e.Dev[1])))
+	case tree.Block:
+		return unix.Mknod(dst, unix.S_IFBLK|0o600, int(unix.Mkdev(e.Dev[0], e.Dev[1])))
+	}
+	return fmt.Errorf("%s: type %q can't be copied", src, e.Type)
+}
+
+func copyFile(src, dst string) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// setMeta sets owner, mode, attributes and time of what is at p. The owner comes first: chown clears
+// setuid bits and capabilities.
+func setMeta(p string, e tree.Entry) error {
+	if err := os.Lchown(p, int(e.UID), int(e.GID)); err != nil {
+		return err
+	}
+	if e.Type != tree.Symlink {
+		if err := unix.Chmod(p, e.Mode); err != nil {
+			return &os.PathError{Op: "chmod", Path: p, Err: err}
+		}
+	}
+	for name, value := range e.Xattrs {
+		if err := unix.Lsetxattr(p, name, []byte(value), 0); err != nil {
+			return &os.PathError{Op: "setxattr " + name, Path: p, Err: err}
+		}
+	}
+	t := unix.NsecToTimespec(time.Unix(e.MTime, 0).UnixNano())
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "utimes", Path: p, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package host
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// A PortMap publishes a port of an instance on this machine.
+type PortMap struct {
+	IP        netip.Addr // of this machine; not valid: 127.0.0.1
+	Host      uint16     // 0: any that is free
+	Container uint16
+	Proto     string // "tcp" or "udp"
+}
+
+// String is what ParsePort reads.
+func (p PortMap) String() string {
+	return fmt.Sprintf("%s:%d/%s", netip.AddrPortFrom(p.address(), p.Host), p.Container, p.Proto)
+}
+
+// address is where to listen: nobody else on the network gets in unless asked for.
+func (p PortMap) address() netip.Addr {
+	if p.IP.IsValid() {
+		return p.IP
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+// ParsePort reads [[IP:]HOST:]CONTAINER[/tcp|/udp]; an IPv6 address stands in brackets. Without HOST, or
+// with 0, the port on this machine is one that is free.
+func ParsePort(s string) (PortMap, error) {
+	fail := func(what string) (PortMap, error) {
+		return PortMap{}, hinted("[[IP:]HOST:]CONTAINER[/udp], as 8080:80, 0.0.0.0:8080:80 or [::1]:5353:53/udp",
+			"port %q: %s", s, what)
+	}
+	ports, proto, given := strings.Cut(s, "/")
+	if !given {
+		proto = "tcp"
+	}
+	if proto != "tcp" && proto != "udp" {
+		return fail("protocol " + strconv.Quote(proto) + " is neither tcp nor udp")
+	}
+	p := PortMap{Proto: proto}
+	i := strings.LastIndexByte(ports, ':')
+	n, err := strconv.ParseUint(ports[i+1:], 10, 16)
+	if err != nil || n == 0 {
+		return fail(strconv.Quote(ports[i+1:]) + " is no port from 1 to 65535")
+	}
+	p.Container = uint16(n)
+	if i < 0 {
+		return p, nil
+	}
+	ports = ports[:i]
+	i = strings.LastIndexByte(ports, ':')
+	if strings.HasSuffix(ports, "]") {
+		i, ports = len(ports), ports+":"
+	}
+	if host := ports[i+1:]; host != "" {
+		n, err := strconv.ParseUint(host, 10, 16)
+		if err != nil {
+			return fail(strconv.Quote(host) + " is no port from 0 to 65535")
+		}
+		p.Host = uint16(n)
+	}
+	if i < 0 {
+		return p, nil
+	}
+	ip := ports[:i]
+	if inner, ok := strings.CutPrefix(ip, "["); ok {
+		ip = strings.TrimSuffix(inner, "]")
+	}
+	if p.IP, err = netip.ParseAddr(ip); err != nil {
+		return fail(strconv.Quote(ip) + " is no IP address")
+	}
+	return p, nil
+}
+
+// ParseExposed reads a port as an image declares it: "80", "80/tcp", "53/udp" (image-spec, config.md,
+// ExposedPorts).
+func ParseExposed(s string) (PortMap, error) {
+	if strings.Contains(s, ":") {
+		return PortMap{}, fmt.Errorf("port %q of the image: not PORT or PORT/PROTOCOL", s)
+	}
+	return ParsePort(s)
+}
