@@ -255,6 +255,7 @@ func (c *Catalog) notFound(ref string) error {
 		}
 	}
 	slices.Sort(e.Tags)
+	slices.Sort(e.Near)
 	return e
 }
 

@@ -26,6 +26,8 @@ import (
 type Problem struct {
 	What string `json:"what"` // as "layer 3", "config", "layer 3: /usr/bin/nginx"
 	Why  string `json:"why"`
+
+	layer int // 1 for the lowest; 0 for what is no layer
 }
 
 // A Verdict is what Verify found.
@@ -80,14 +82,27 @@ type verification struct {
 }
 
 func (v *verification) problem(what, format string, a ...any) {
+	v.add(Problem{What: what, Why: fmt.Sprintf(format, a...)})
+}
+
+// layerProblem is about layer i, or about the path p in it unless that is empty.
+func (v *verification) layerProblem(i int, p, format string, a ...any) {
+	what := fmt.Sprintf("layer %d", i)
+	if p != "" {
+		what += ": " + Abs(p)
+	}
+	v.add(Problem{what, fmt.Sprintf(format, a...), i + 1})
+}
+
+func (v *verification) add(p Problem) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.verdict.Problems = append(v.verdict.Problems, Problem{what, fmt.Sprintf(format, a...)})
+	v.verdict.Problems = append(v.verdict.Problems, p)
 }
 
 func (v *verification) result() *Verdict {
 	slices.SortFunc(v.verdict.Problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.Why, b.Why))
+		return cmp.Or(cmp.Compare(a.layer, b.layer), cmp.Compare(a.What, b.What), cmp.Compare(a.Why, b.Why))
 	})
 	return &v.verdict
 }
@@ -150,19 +165,18 @@ func (v *verification) papers() {
 
 // layer reads one layer to its end whatever it finds, so that everything wrong with it is told at once.
 func (v *verification) layer(ctx context.Context, i int, desc ocispec.Descriptor) error {
-	what := fmt.Sprintf("layer %d", i)
 	want := v.r.Layers[i]
 	if tree.Digest(desc.Digest) != want.Digest || desc.Size != want.Size {
-		v.problem(what, "the manifest names %s of %d bytes, the record %s of %d", desc.Digest, desc.Size, want.Digest, want.Size)
+		v.layerProblem(i, "", "the manifest names %s of %d bytes, the record %s of %d", desc.Digest, desc.Size, want.Digest, want.Size)
 	}
 	listing, err := v.c.store.Tree(want.Tree)
 	if err != nil {
-		v.problem(what, "listing: %v", err)
+		v.layerProblem(i, "", "listing: %v", err)
 		listing = nil
 	}
 	f, err := os.Open(v.c.store.BlobPath(tree.Digest(desc.Digest)))
 	if errors.Is(err, os.ErrNotExist) {
-		v.problem(what, "%s: %v", desc.Digest, store.ErrNotFound)
+		v.layerProblem(i, "", "%s: %v", desc.Digest, store.ErrNotFound)
 		return nil
 	}
 	if err != nil {
@@ -175,17 +189,17 @@ func (v *verification) layer(ctx context.Context, i int, desc ocispec.Descriptor
 		return drained // the disk, or ctx
 	}
 	if d := blob.digest(); d != tree.Digest(desc.Digest) || blob.n != desc.Size {
-		v.problem(what, "the blob is %s of %d bytes, not %s of %d", d, blob.n, desc.Digest, desc.Size)
+		v.layerProblem(i, "", "the blob is %s of %d bytes, not %s of %d", d, blob.n, desc.Digest, desc.Size)
 	}
 	switch {
 	case err != nil:
-		v.problem(what, "%v", err)
+		v.layerProblem(i, "", "%v", err)
 		return nil
 	case diffID != want.DiffID:
-		v.problem(what, "its content is %s, not %s", diffID, want.DiffID)
+		v.layerProblem(i, "", "its content is %s, not %s", diffID, want.DiffID)
 	}
 	if listing != nil {
-		v.compare(what, listing, got)
+		v.compare(i, listing, got)
 	}
 	return nil
 }
@@ -218,7 +232,7 @@ func (v *verification) unpack(mediaType string, blob io.Reader) (tree.Digest, tr
 }
 
 // compare tells which entries of a layer are not as listed.
-func (v *verification) compare(what string, listing, got tree.Tree) {
+func (v *verification) compare(i int, listing, got tree.Tree) {
 	if bytes.Equal(listing.Encode(), got.Encode()) {
 		return
 	}
@@ -229,11 +243,11 @@ func (v *verification) compare(what string, listing, got tree.Tree) {
 			tree.Changed: "has other content than listed",
 			tree.Meta:    "has another mode, owner or attribute than listed",
 		}[ch.Kind]
-		v.problem(what+": "+Abs(ch.Path), "%s", why)
+		v.layerProblem(i, ch.Path, "%s", why)
 	}
 	for p, e := range got {
 		if l, ok := listing[p]; ok && l.MTime != e.MTime && l.Equal(e) {
-			v.problem(what+": "+Abs(p), "has another time than listed")
+			v.layerProblem(i, p, "has another time than listed")
 		}
 	}
 }
