@@ -131,16 +131,21 @@ func RawHeader(name string, kind Type, size, link string) []byte {
 	copy(b[100:], "0000644\x000000000\x000000000\x00")
 	copy(b[124:136], size)
 	copy(b[136:], "14554040000\x00")
-	copy(b[148:], "        ")
 	b[156] = byte(kind)
 	copy(b[157:257], link)
 	copy(b[257:], "ustar\x0000")
+	return Checksum(b)
+}
+
+// Checksum puts the right checksum into a 512-byte tar header block, and returns it.
+func Checksum(header []byte) []byte {
+	copy(header[148:], "        ")
 	sum := 0
-	for _, c := range b {
+	for _, c := range header {
 		sum += int(c)
 	}
-	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
-	return b
+	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
+	return header
 }
 
 // suffix returns what a member's name has after ".tar".
@@ -193,19 +198,22 @@ func gzipped(data []byte) []byte {
 	return b.Bytes()
 }
 
-// xzStored returns data as an .xz file of one block whose LZMA2 chunks are all uncompressed
-// (The .xz File Format 1.2.1, sections 2 to 4; the chunks as in Linux's xz_dec_lzma2.c documentation).
-func xzStored(data []byte) []byte {
+// xzStored needs a dictionary of 2^16 bytes: what one uncompressed chunk has.
+func xzStored(data []byte) []byte { return XzDict(8, data) }
+
+// XzDict returns data as an .xz file of one block whose LZMA2 chunks are all uncompressed (The .xz File Format
+// 1.2.1, sections 2 to 4), which asks for a dictionary of the size that bits stands for (section 5.3.1):
+// 40 is 4 GiB.
+func XzDict(bits byte, data []byte) []byte {
 	const (
 		checkCRC32 = 0x01
 		lzma2      = 0x21
-		dict64K    = 0x08 // dictionary size 2^16, what one uncompressed chunk needs
 	)
 	flags := []byte{0, checkCRC32}
 	out := append([]byte("\xfd7zXZ\x00"), flags...)
 	out = appendCRC(out, flags)
 
-	block := []byte{2, 0, lzma2, 1, dict64K, 0, 0, 0} // header size (2+1)*4, one filter, padding
+	block := []byte{2, 0, lzma2, 1, bits, 0, 0, 0} // header size (2+1)*4, one filter, padding
 	block = appendCRC(block, block)
 	head := len(block)
 	for first, rest := true, data; len(rest) > 0; first = false {
