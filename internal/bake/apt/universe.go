@@ -131,6 +131,9 @@ func (u *Universe) Name(name string) *Name { return u.names[name] }
 // Names yields every name, in no order.
 func (u *Universe) Names() iter.Seq[*Name] { return maps.Values(u.names) }
 
+// Len is the number of names; their IDs are below it.
+func (u *Universe) Len() int { return len(u.names) }
+
 // SourceID is the source that a package is taken from: the first that lists it, or [Local].
 func (p *Package) SourceID() string {
 	if len(p.In) == 0 {
