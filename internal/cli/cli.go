@@ -173,6 +173,9 @@ func helpCmd(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "explain a command or a topic",
+		Long:  "Explain a command or a topic, as --help does.",
+		Example: `  brickyard help bake
+  brickyard help exit-codes`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cmd, rest, err := root.Find(args)
 			if err == nil && len(rest) > 0 {
@@ -196,6 +199,7 @@ func mindUsage(cmd *cobra.Command) {
 		mindUsage(c)
 	}
 	if cmd.HasSubCommands() {
+		cmd.SuggestionsMinimumDistance = 2 // cobra's own default, which it sets too late for noSuchCommand
 		cmd.Args = cobra.ArbitraryArgs
 		cmd.RunE = noSuchCommand
 		return

@@ -56,13 +56,10 @@ The archive gives the image the name that it was asked for by, or that of --name
 	}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		x := &export.Exporter{}
+		if err := env.checkExport(to, name, export.Format(format)); err != nil {
+			return &usageError{cmd.CommandPath(), err}
+		}
 		var err error
-		if x.Ref, err = exportName(args[0], name); err != nil {
-			return &usageError{cmd.CommandPath(), err}
-		}
-		if err := env.checkExport(to, export.Format(format)); err != nil {
-			return &usageError{cmd.CommandPath(), err}
-		}
 		if x.Store, err = env.store(); err != nil {
 			return err
 		}
@@ -70,25 +67,36 @@ The archive gives the image the name that it was asked for by, or that of --name
 		if x.Record, err = x.Catalog.Lookup(args[0]); err != nil {
 			return err
 		}
+		if x.Ref, err = exportName(x.Catalog, x.Record, args[0], name); err != nil {
+			return err
+		}
 		return env.export(cmd.Context(), x, export.Format(format), to)
 	}
 	return cmd
 }
 
-// exportName is the name that an archive gives an image: the one asked for, else that by which the image
-// was found, none when that was a digest.
-func exportName(image, name string) (index.Ref, error) {
+// exportName is the name that an archive gives the image r: the one asked for, else that by which it was
+// found, none when that was a digest.
+func exportName(c *index.Catalog, r index.Record, image, name string) (index.Ref, error) {
 	if name != "" {
 		return index.ParseRef(name)
 	}
-	r, err := index.ParseRef(image)
-	if err != nil || r.Name == "sha256" {
-		return index.Ref{}, nil
+	tags, err := tagsOf(c, r.Image)
+	if err != nil {
+		return index.Ref{}, err
 	}
-	return r, nil
+	if ref, err := index.ParseRef(image); err == nil && slices.Contains(tags, ref.String()) {
+		return ref, nil
+	}
+	return index.Ref{}, nil
 }
 
-func (env *Env) checkExport(to string, f export.Format) error {
+func (env *Env) checkExport(to, name string, f export.Format) error {
+	if name != "" {
+		if _, err := index.ParseRef(name); err != nil {
+			return err
+		}
+	}
 	switch {
 	case to == "":
 		return errors.New("--to FILE is missing; - is stdout")

@@ -1,0 +1,386 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"brickyard/internal/catalog/index"
+	"brickyard/internal/catalog/indextest"
+	"brickyard/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+)
+
+// testEnv is an Env that remembers what a command prints.
+func testEnv() (env *Env, stdout, stderr *bytes.Buffer) {
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	return &Env{
+		Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
+		Getenv: func(string) string { return "" }, UID: os.Getuid(),
+	}, stdout, stderr
+}
+
+// by runs brickyard with the catalogue in home.
+func by(t *testing.T, home string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	env, out, err := testEnv()
+	code = Main(t.Context(), env, append([]string{"--home", home}, args...))
+	return out.String(), err.String(), code
+}
+
+// webHome is a catalogue with the images of indextest.Web.
+func webHome(t *testing.T) (home string, base, web, web11 index.Record) {
+	t.Helper()
+	home = t.TempDir()
+	s, err := store.Open(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, web, web11, err = indextest.Web(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return home, base, web, web11
+}
+
+// all calls f for each command that Brickyard itself brings.
+func all(root *cobra.Command, f func(*cobra.Command)) {
+	for _, c := range root.Commands() {
+		if c.Name() != "completion" {
+			f(c)
+			all(c, f)
+		}
+	}
+}
+
+func TestHelpOfEveryCommand(t *testing.T) {
+	env, _, _ := testEnv()
+	all(rootCmd(env), func(c *cobra.Command) {
+		if c.IsAdditionalHelpTopicCommand() {
+			return
+		}
+		switch {
+		case c.Short == "" || c.Long == "":
+			t.Errorf("%s: no Short or no Long", c.CommandPath())
+		case !strings.HasPrefix(c.Example, "  "+c.CommandPath()):
+			t.Errorf("%s: no example of it, indented by two: %q", c.CommandPath(), c.Example)
+		case strings.HasSuffix(c.Short, "."), strings.ToLower(c.Short[:1]) != c.Short[:1]:
+			t.Errorf("%s: Short %q is not a phrase", c.CommandPath(), c.Short)
+		case c.GroupID == "" && c.Parent().ContainsGroup(groupAsk) && !c.Hidden && c.Name() != "version" && c.Name() != "help" && c.Name() != "schema":
+			t.Errorf("%s: in no group", c.CommandPath())
+		}
+		for line := range strings.Lines(c.Long + "\n" + c.Example) {
+			if len([]rune(line)) > 110 {
+				t.Errorf("%s: %q is too long a line", c.CommandPath(), line)
+			}
+		}
+	})
+}
+
+func TestExitCodesAndHints(t *testing.T) {
+	home, _, web, _ := webHome(t)
+	for _, tt := range []struct {
+		args   string
+		code   int
+		stderr string
+	}{
+		{"", 2, "Usage:\n"},
+		{"imges", 2, "brickyard: brickyard has no command \"imges\"; did you mean images?\nhint: see: brickyard --help\n"},
+		{"images --nope", 2, "brickyard: unknown flag: --nope\nhint: see: brickyard images --help\n"},
+		{"images size=3", 2, "brickyard: filter \"size=3\": know only owner, lifecycle, package, expired and tagged\nhint: see: brickyard images --help\n"},
+		{"inspect", 2, "brickyard: got 0 arguments; usage: brickyard inspect IMAGE [flags]\nhint: see: brickyard inspect --help\n"},
+		{"help nonsense", 2, "brickyard: no help on \"nonsense\"\nhint: see: brickyard --help\n"},
+		{"inspect wbe", 1, "brickyard: no image wbe\nhint: see: brickyard images\n"},
+		{"inspect web:2", 1, "brickyard: no image web:2\nhint: there is web:1.0, web:1.1\n"},
+		{"owner web:1.0 /nowhere", 1, "brickyard: image web:1.0: find /nowhere: file does not exist\n"},
+		{"cat web:1.0 /srv", 1, "brickyard: image web:1.0: /srv is a directory, not a file\n"},
+		{"tag web:1.0 web:1.1", 1, "brickyard: web:1.1 is the name of another image already, "},
+		{"tag web:1.0 Web", 2, "brickyard: \"Web\" is not a name:tag: names are"},
+		{"untag web:3", 1, "brickyard: no image web:3\nhint: there is web:1.0, web:1.1\n"},
+		{"export web:1.0", 2, "brickyard: --to FILE is missing; - is stdout\nhint: see: brickyard export --help\n"},
+		{"export web:1.0 --to x --format zip", 2, "brickyard: no format \"zip\": there are [oci-archive docker-archive rootfs]\n"},
+		{"export web:1.0 --to x --name :", 2, "brickyard: \":\" is not a name:tag"},
+		{"images", 0, ""},
+		{"help exit-codes", 0, ""},
+		{"inspect --help", 0, ""},
+		{"inspect " + web.Image.Hex()[:6], 0, ""},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			_, stderr, code := by(t, home, strings.Fields(tt.args)...)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			if !strings.Contains(stderr, tt.stderr) || tt.stderr == "" && stderr != "" {
+				t.Errorf("stderr %q, want %q in it", stderr, tt.stderr)
+			}
+		})
+	}
+}
+
+func TestReport(t *testing.T) {
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, tt := range []struct {
+		name   string
+		ctx    context.Context
+		err    error
+		code   int
+		stderr string
+	}{
+		{"nothing", t.Context(), nil, 0, ""},
+		{"answer", t.Context(), exitCode(10), 10, ""},
+		{"wrapped answer", t.Context(), fmt.Errorf("x: %w", exitCode(12)), 12, ""},
+		{"error", t.Context(), errors.New("disk full"), 1, "brickyard: disk full\n"},
+		{"error with a code", t.Context(), &exitError{13, errors.New("no key")}, 13, "brickyard: no key\n"},
+		{"closed pipe", t.Context(), &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}, 1, ""},
+		{"interrupted", done, fmt.Errorf("fetch: %w", context.Canceled), 130, "brickyard: interrupted\n"},
+		{"failed while interrupted", done, errors.New("dpkg: killed"), 130, "brickyard: interrupted: dpkg: killed\n"},
+		{"done in spite of an interrupt", done, nil, 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			env, _, stderr := testEnv()
+			if got := env.report(tt.ctx, tt.err); got != tt.code || stderr.String() != tt.stderr {
+				t.Errorf("report = %d, %q, want %d, %q", got, stderr, tt.code, tt.stderr)
+			}
+		})
+	}
+}
+
+func TestHome(t *testing.T) {
+	for _, tt := range []struct {
+		uid  int
+		xdg  string
+		want string
+	}{
+		{0, "/data", "/var/lib/brickyard"},
+		{1000, "/data", "/data/brickyard"},
+		{1000, "", "/home/ann/.local/share/brickyard"},
+		{1000, "relative", "/home/ann/.local/share/brickyard"},
+	} {
+		env := &Env{UID: tt.uid, Getenv: func(name string) string {
+			return map[string]string{"HOME": "/home/ann", "XDG_DATA_HOME": tt.xdg}[name]
+		}}
+		if got := env.defaultHome(); got != tt.want {
+			t.Errorf("uid %d, XDG_DATA_HOME %q: %s, want %s", tt.uid, tt.xdg, got, tt.want)
+		}
+	}
+}
+
+func TestColours(t *testing.T) {
+	for _, tt := range []struct {
+		tty  bool
+		env  map[string]string
+		want string
+	}{
+		{true, nil, "\x1b[31mx\x1b[0m"},
+		{false, nil, "x"},
+		{true, map[string]string{"NO_COLOR": "1"}, "x"},
+		{true, map[string]string{"NO_COLOR": ""}, "\x1b[31mx\x1b[0m"},
+		{true, map[string]string{"TERM": "dumb"}, "x"},
+	} {
+		env := &Env{Getenv: func(name string) string { return tt.env[name] }}
+		if got := env.paint(tt.tty, red, "x"); got != tt.want {
+			t.Errorf("terminal %v, %v: %q, want %q", tt.tty, tt.env, got, tt.want)
+		}
+	}
+}
+
+// TestJSONFields pins the fields that scripts rely on. They only grow.
+func TestJSONFields(t *testing.T) {
+	home, _, _, _ := webHome(t)
+	for _, tt := range []struct {
+		args string
+		want string
+	}{
+		{"version", "go platform version"},
+		{"images web", "[].arch [].baked [].by [].digest [].expired [].expires [].layers [].lifecycle [].name [].owner [].packages [].parent [].size [].tags"},
+		{"files web:1.0 /srv/www/index.html", "[].digest [].gid [].mode [].path [].size [].time [].type [].uid"},
+		{"files web:1.0 /dev/null", "[].gid [].major [].minor [].mode [].path [].size [].time [].type [].uid"},
+		{"files web:1.0 /bin", "[].gid [].link [].mode [].path [].size [].time [].type [].uid"},
+		{"files web:1.0 /srv/www/start.html", "[].digest [].gid [].hard [].mode [].path [].size [].time [].type [].uid"},
+		{"owner web:1.0 /usr/bin/ls", "baked by image kind layer packages.[].arch packages.[].from packages.[].name packages.[].path packages.[].sha256 packages.[].source packages.[].source_version packages.[].version path real"},
+		{"owner web:1.0 /srv/www/index.html", "baked by file image kind layer path place.line place.path place.what real text"},
+		{"history base:1.0", "[].baked [].by [].digest [].file [].layers [].lock [].name [].packages.[].arch [].packages.[].name [].packages.[].new [].recipe [].tags"},
+		{"diff web:1.0 web:1.1", "a.digest a.size b.digest b.size config.[].key config.[].new config.[].old" +
+			" files.[].kind files.[].new.digest files.[].new.gid files.[].new.hard files.[].new.mode files.[].new.size files.[].new.time files.[].new.type files.[].new.uid files.[].new.xattrs.security.capability" +
+			" files.[].old.digest files.[].old.gid files.[].old.hard files.[].old.mode files.[].old.size files.[].old.time files.[].old.type files.[].old.uid files.[].old.xattrs.security.capability files.[].path files.[].text" +
+			" packages.[].arch packages.[].name packages.[].new packages.[].old"},
+		{"verify base:1.0", "bytes digest files layers ok problems removed.[].bytes removed.[].files removed.[].kind removed.[].tree signature"},
+		{"inspect web:1.0 --size", "bytes directories.[].bytes directories.[].files directories.[].name files packages.[].bytes packages.[].files packages.[].name"},
+		{"export web:1.0 --to " + filepath.Join(t.TempDir(), "x.tar"), "archive digest file format size"},
+		{"untag web:1.0", "[].at [].by [].image [].ref"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			stdout, stderr, code := by(t, home, append(strings.Fields(tt.args), "--json", "-q")...)
+			if code != 0 || stderr != "" {
+				t.Fatalf("exit code %d, stderr %q", code, stderr)
+			}
+			var v any
+			if err := json.Unmarshal([]byte(stdout), &v); err != nil {
+				t.Fatal(err)
+			}
+			fields := map[string]bool{}
+			collect(fields, "", v)
+			if d := cmp.Diff(slices.Sorted(maps.Keys(fields)), strings.Fields(tt.want)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func collect(fields map[string]bool, at string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			collect(fields, strings.TrimPrefix(at+"."+k, "."), x)
+		}
+	case []any:
+		for _, x := range v {
+			if _, ok := x.(map[string]any); ok {
+				collect(fields, strings.TrimPrefix(at+".[]", "."), x)
+			} else {
+				fields[at] = true
+			}
+		}
+		if len(v) == 0 {
+			fields[at] = true
+		}
+	default:
+		fields[at] = true
+	}
+}
+
+func TestInspectJSONHasRecordManifestAndConfig(t *testing.T) {
+	home, _, web, _ := webHome(t)
+	stdout, _, code := by(t, home, "inspect", "web:1.0", "--json")
+	var got inspectJSON
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 0 {
+		t.Fatal(err, code)
+	}
+	if d := cmp.Diff(got.Record, web); d != "" {
+		t.Error(d)
+	}
+	if got.Digest != web.Image || !strings.Contains(string(got.Manifest), `"layers"`) || !strings.Contains(string(got.Config), `"diff_ids"`) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestVerifyExitsWith13(t *testing.T) {
+	home, _, web, _ := webHome(t)
+	if stdout, _, code := by(t, home, "verify", "web:1.0"); code != 0 || !strings.Contains(stdout, "signature  none (not checked)") {
+		t.Errorf("before: exit code %d, %q", code, stdout)
+	}
+	blob := filepath.Join(home, "blobs/sha256", web.Layers[3].Digest.Hex())
+	if err := os.Truncate(blob, 100); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, code := by(t, home, "verify", "web:1.0")
+	if code != 13 || !strings.Contains(stdout, "NOT as its digests promise: 2 problems") || !strings.Contains(stdout, "layer 3: the blob is") {
+		t.Errorf("after: exit code %d, %q", code, stdout)
+	}
+}
+
+func TestExportRefusesATerminal(t *testing.T) {
+	home, _, _, _ := webHome(t)
+	env, stdout, stderr := testEnv()
+	env.OutTTY = true
+	code := Main(t.Context(), env, []string{"--home", home, "export", "web:1.0", "--to", "-"})
+	if code != 2 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "nothing for a terminal") {
+		t.Errorf("exit code %d, %d bytes, %q", code, stdout.Len(), stderr)
+	}
+}
+
+func TestExportLeavesTheOldFileWhenItFails(t *testing.T) {
+	home, _, web, _ := webHome(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "web.tar")
+	if err := os.WriteFile(file, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	blob := filepath.Join(home, "blobs/sha256", web.Layers[4].Digest.Hex())
+	if err := os.Truncate(blob, 100); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"oci-archive", "docker-archive", "rootfs"} {
+		_, stderr, code := by(t, home, "export", "web:1.0", "--to", file, "--format", format)
+		if code != 1 || !strings.HasPrefix(stderr, "brickyard: export sha256:") {
+			t.Errorf("%s: exit code %d, %q", format, code, stderr)
+		}
+	}
+	des, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "old" || len(des) != 1 {
+		t.Errorf("the file has %q (%v), beside it there are %d", got, err, len(des)-1)
+	}
+}
+
+func TestExportToADevice(t *testing.T) {
+	home, _, _, _ := webHome(t)
+	if _, stderr, code := by(t, home, "export", "web:1.0", "--to", "/dev/null"); code != 0 {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+	if fi, err := os.Stat("/dev/null"); err != nil || fi.Mode().IsRegular() {
+		t.Fatalf("/dev/null is %v, %v", fi, err)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	home, _, _, _ := webHome(t)
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"inspect", ""}, []string{"base:1.0", "web:1.0", "web:1.1", ":4"}},
+		{[]string{"inspect", "web:1.0", ""}, []string{":4"}},
+		{[]string{"diff", "web:1.0", ""}, []string{"base:1.0", "web:1.0", "web:1.1", ":4"}},
+		{[]string{"export", "web:1.0", "--format", ""}, []string{"docker-archive", "oci-archive", "rootfs", ":4"}},
+		{[]string{"hist"}, []string{"history", ":4"}},
+	} {
+		stdout, _, _ := by(t, home, append([]string{"__complete"}, append(append([]string{}, "--home", home), tt.args...)...)...)
+		var got []string
+		for line := range strings.Lines(stdout) {
+			name, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+			got = append(got, name)
+		}
+		slices.Sort(got[:max(0, len(got)-1)])
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%q completes to %q, want %q", tt.args, got, tt.want)
+		}
+	}
+}
+
+func TestManPages(t *testing.T) {
+	dir := t.TempDir()
+	write := func(dir string) {
+		if _, stderr, code := by(t, t.TempDir(), "gen-man", dir); code != 0 {
+			t.Fatalf("exit code %d, %q", code, stderr)
+		}
+	}
+	write(dir + "/a")
+	write(dir + "/b")
+	env, _, _ := testEnv()
+	all(rootCmd(env), func(c *cobra.Command) {
+		if !c.IsAvailableCommand() || c.Name() == "help" {
+			return
+		}
+		name := strings.ReplaceAll(c.CommandPath(), " ", "-") + ".1"
+		a, err := os.ReadFile(filepath.Join(dir, "a", name))
+		b, _ := os.ReadFile(filepath.Join(dir, "b", name))
+		if err != nil || !bytes.Contains(a, []byte(".SH EXAMPLE")) || !bytes.Equal(a, b) {
+			t.Errorf("%s: %v, %d and %d bytes", name, err, len(a), len(b))
+		}
+	})
+}
