@@ -153,7 +153,9 @@ func keyValues(m map[string]string) string {
 }
 
 // title prints the head of a section.
-func (env *Env) title(text string) { fmt.Fprintf(env.Stdout, "\n%s\n", env.paint(env.OutTTY, bold, text)) }
+func (env *Env) title(text string) {
+	fmt.Fprintf(env.Stdout, "\n%s\n", env.paint(env.OutTTY, bold, text))
+}
 
 func (env *Env) inspectConfig(c ocispec.ImageConfig) error {
 	env.title("How it runs")

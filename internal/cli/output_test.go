@@ -128,7 +128,7 @@ func TestProgressQuiet(t *testing.T) {
 
 func TestProgressFromManyGoroutines(t *testing.T) {
 	env, _, stderr := testEnv()
-	env.ErrTTY = true
+	env.ErrTTY, env.verbose = true, true
 	p := env.progress()
 	var wg sync.WaitGroup
 	for range 8 {

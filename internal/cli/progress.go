@@ -107,7 +107,9 @@ func (s *stage) Done() {
 	p.active = slices.Delete(p.active, i, i+1)
 	p.erase()
 	now := time.Now()
-	fmt.Fprintln(p.w, s.summary(now))
+	if p.verbose || now.Sub(s.start) >= redraw { // what nobody could see needs no line
+		fmt.Fprintln(p.w, s.summary(now))
+	}
 	p.draw(now)
 }
 

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"brickyard/internal/tree"
@@ -120,11 +121,11 @@ func raw(s string) json.RawMessage {
 const maxText = 256 << 10
 
 // Text returns, for each changed file of d that is text in both images and has at most 256 KiB, how its
-// lines differ, as a unified diff (POSIX diff -u) under its path.
+// lines differ, as a unified diff (POSIX diff -u) under its path. Of several names of a file it takes the first.
 func (c *Catalog) Text(ctx context.Context, d *Diff) (map[string]string, error) {
 	old, new := tree.Tree{}, tree.Tree{}
 	for _, ch := range d.Files {
-		if ch.Kind == tree.Changed && isSmall(ch.Old) && isSmall(ch.New) {
+		if ch.Kind == tree.Changed && isSmall(ch.Old) && isSmall(ch.New) && ch.New.Hard == "" {
 			old[ch.Path], new[ch.Path] = ch.Old, ch.New
 		}
 	}
@@ -166,7 +167,10 @@ func readText(k *Contents, e tree.Entry) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-func isText(b []byte) bool { return utf8.Valid(b) && !bytes.ContainsRune(b, 0) }
+// isText says whether b is UTF-8 without control characters that no text has.
+func isText(b []byte) bool {
+	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\n\r\f", r) })
+}
 
 func unified(p string, a, b []byte) string {
 	text := string(diff.Diff("a/"+p, a, "b/"+p, b))

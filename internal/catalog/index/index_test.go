@@ -366,7 +366,7 @@ func TestTextLeavesOut(t *testing.T) {
 	}
 	bake := func(end string) index.Record {
 		r, err := indextest.Bake(s, indextest.Image{Layers: []indextest.Layer{{Kind: index.LayerRecipe, Files: map[string]indextest.File{
-			"binary": indextest.Text("a\x00b" + end), "latin1": indextest.Text("\xe4" + end),
+			"binary": indextest.Text("a\x00b" + end), "latin1": indextest.Text("\xe4" + end), "escape": indextest.Text("\x1b[" + end),
 			"large": indextest.Text(strings.Repeat("line\n", 60_000) + end), "text": indextest.Text("ä" + end),
 			"link": indextest.Link(end),
 		}}}})
@@ -381,7 +381,7 @@ func TestTextLeavesOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	texts, err := c.Text(t.Context(), d)
-	if err != nil || len(d.Files) != 5 || len(texts) != 1 || texts["text"] == "" {
+	if err != nil || len(d.Files) != 6 || len(texts) != 1 || texts["text"] == "" {
 		t.Errorf("Text of %d files = %v, %v, want that of \"text\" alone", len(d.Files), texts, err)
 	}
 }
