@@ -12,6 +12,7 @@ import (
 )
 
 func main() {
+	cli.Inner(os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // from here on, a second ^C kills
 	os.Exit(cli.Main(ctx, cli.OSEnv(), os.Args[1:]))

@@ -15,6 +15,7 @@ import (
 
 	"brickyard/internal/catalog/index"
 	"brickyard/internal/store"
+	"brickyard/internal/userns"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -39,10 +40,14 @@ type Env struct {
 
 // OSEnv is the Env of this process.
 func OSEnv() *Env {
+	uid := os.Getuid()
+	if outer, inside := userns.OuterUID(os.Getenv); inside {
+		uid = outer
+	}
 	return &Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv,
-		UID:    os.Getuid(),
+		UID:    uid,
 		OutTTY: term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTTY: term.IsTerminal(int(os.Stderr.Fd())),
 	}
@@ -95,6 +100,7 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 		&cobra.Group{ID: groupMove, Title: "Name and move images"},
 	)
 	root.AddCommand(
+		lockCmd(env), bakeCmd(env), runCmd(env), schemaCmd(env),
 		imagesCmd(env), inspectCmd(env), filesCmd(env), catCmd(env), ownerCmd(env), historyCmd(env), diffCmd(env), verifyCmd(env),
 		tagCmd(env), untagCmd(env), exportCmd(env),
 		versionCmd(env), manCmd(env), exitCodesTopic(),
@@ -161,6 +167,9 @@ func (env *Env) warn(format string, a ...any) {
 	}
 	io.WriteString(env.Stderr, line)
 }
+
+// say prints a line on stderr unless the user asked for silence.
+func (env *Env) say(format string, a ...any) { env.progress().print(fmt.Sprintf(format+"\n", a...)) }
 
 // debug prints a line on stderr when the user asked for more.
 func (env *Env) debug(format string, a ...any) {

@@ -116,6 +116,23 @@ func (s *Store) PutExpect(want tree.Digest, r io.Reader) error {
 	return err
 }
 
+// Adopt makes the file at path, which was verified to be d and lies below the home, the blob d.
+func (s *Store) Adopt(path string, d tree.Digest) error {
+	if err := os.Chmod(path, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path, s.BlobPath(d))
+}
+
+// Partial is where a file of this name may be put together over several attempts, below the home. What is
+// not gone on with is swept after a day.
+func (s *Store) Partial(name string) string { return s.path("tmp", "partial-"+name) }
+
+// Drop takes a blob that turned out to be damaged out of the way.
+func (s *Store) Drop(d tree.Digest) error {
+	return os.Rename(s.BlobPath(d), s.path("trash", "damaged-"+d.Hex()))
+}
+
 // A Writer writes one blob. Close makes it count; Discard, which may always be called, does not.
 type Writer struct {
 	s    *Store

@@ -1,0 +1,571 @@
+// Package rootfs makes a root file system out of packages: it unpacks them into the store, puts their
+// files together as dpkg would, runs their maintainer scripts and the recipe's steps for real, in a
+// sandbox, and takes away what differs from run to run.
+//
+// A root is a tree.Tree all the while; directories are made only for programs to run in. Packages are
+// put in and configured in stages (see stages); what a stage comes to is kept in the store, under a
+// name made of all that went in, so that recipes with the same base pay for it once.
+package rootfs
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"brickyard/internal/store"
+	"brickyard/internal/tree"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// format goes up when the same packages would come to another root.
+const format = "1"
+
+// A Builder makes root file systems. Its fields are set before use and not changed.
+type Builder struct {
+	Store    *store.Store
+	Note     func(kind, key string, v any) error // remembers what was made; may be called from any goroutine
+	Epoch    int64                               // SOURCE_DATE_EPOCH: the time of all that is made here
+	Arch     string                              // Debian's name
+	Merge    bool                                // make /bin, /lib and /sbin links into /usr, when starting from nothing
+	Slim     Slim
+	Out      io.Writer        // what programs of the image print
+	Keep     string           // directory that takes the root in which a program failed; "" for none
+	OnUnpack func(p *Package) // called as each package has been unpacked, from any goroutine
+	OnStage  func(stage, of int)
+	// OnPlaced is called when the layers of a stage's packages are final, before their scripts run.
+	OnPlaced func(placed []Placed)
+}
+
+// Placed is what one package brings into the root, at the paths where it came to lie.
+type Placed struct {
+	Package *Package
+	Tree    tree.Tree // with parent directories, so that it can be a layer
+}
+
+// A Result is a root made of packages.
+type Result struct {
+	Root    tree.Tree
+	Placed  []Placed          // in the order in which they were put in
+	Owners  map[string]string // path of a file → Key of the package that it came from
+	Cleaned []Cleaned
+	// Unconfigured lists packages whose maintainer scripts did not run, since the root has no dpkg.
+	Unconfigured []string
+}
+
+// A FailedError wraps the error of a program of the image with the way to look around.
+type FailedError struct {
+	Kept string // directory with the root as it was, or ""
+	Err  error
+}
+
+func (e *FailedError) Error() string { return e.Err.Error() }
+func (e *FailedError) Unwrap() error { return e.Err }
+
+// Hint says how to look around.
+func (e *FailedError) Hint() string {
+	if e.Kept == "" {
+		return "bake with --keep to keep the root file system as the program left it"
+	}
+	return "the root file system as it was is in " + e.Kept + "; look around with: chroot " + e.Kept + " /bin/sh"
+}
+
+// Unpack unpacks all packages, those of the Essential set first, on as many cores as there are.
+func (b *Builder) Unpack(ctx context.Context, pkgs []*Package, essential func()) error {
+	sorted := slices.Clone(pkgs)
+	slices.SortStableFunc(sorted, func(a, c *Package) int { return rank(a) - rank(c) })
+	var left sync.WaitGroup
+	for _, p := range pkgs {
+		if p.Essential {
+			left.Add(1)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	var once sync.WaitGroup
+	once.Go(func() { left.Wait(); essential() })
+	for _, p := range sorted {
+		g.Go(func() error {
+			if p.Essential {
+				defer left.Done()
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := Unpack(ctx, b.Store, p, b.Slim, b.Note); err != nil {
+				return err
+			}
+			b.OnUnpack(p)
+			return nil
+		})
+	}
+	err := g.Wait()
+	once.Wait()
+	return err
+}
+
+func rank(p *Package) int {
+	if p.Essential {
+		return 0
+	}
+	return 1
+}
+
+// Packages puts packages, unpacked or being unpacked, on top of base, and configures them. ready is
+// closed for the Essential set, and all when every package is unpacked; base may be nil.
+func (b *Builder) Packages(ctx context.Context, base tree.Tree, pkgs []*Package, ready, all <-chan struct{}) (*Result, error) {
+	r := newRoot(base)
+	if base == nil && b.Merge {
+		r.mergeUsr(b.Arch, b.Epoch)
+	}
+	key := sha256.New()
+	fmt.Fprintf(key, "%s %d %s %v %s\n", format, b.Epoch, b.Arch, b.Merge, b.Slim)
+	if base != nil {
+		fmt.Fprintf(key, "base %s\n", store.Sum(base.Encode()))
+	}
+	res := &Result{}
+	var essential []*Package
+	for _, p := range pkgs {
+		if p.Essential {
+			essential = append(essential, p)
+		}
+	}
+	if err := wait(ctx, ready); err != nil {
+		return nil, err
+	}
+	if len(essential) > 0 {
+		if err := b.stage(ctx, r, essential, key, res); err != nil {
+			return nil, err
+		}
+	}
+	if err := wait(ctx, all); err != nil {
+		return nil, err
+	}
+	for _, st := range stages(pkgs) {
+		if st[0].Essential {
+			continue
+		}
+		if err := b.stage(ctx, r, st, key, res); err != nil {
+			return nil, err
+		}
+	}
+	res.Root, res.Owners = r.Tree, r.owners
+	return res, nil
+}
+
+func wait(ctx context.Context, c <-chan struct{}) error {
+	select {
+	case <-c:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func newRoot(base tree.Tree) *Root {
+	r := &Root{
+		Tree: tree.Tree{}, owners: map[string]string{}, placed: map[string]tree.Tree{},
+		lists: map[string][]string{}, taken: map[string]map[string]bool{},
+	}
+	if base != nil {
+		r.Tree = base.Clone()
+	}
+	return r
+}
+
+// staged is the note of what a stage comes to.
+type staged struct {
+	Before  tree.Digest `json:"before,omitempty"` // layer: what preinst scripts did before anything was put in
+	After   tree.Digest `json:"after"`            // the root, all configured and cleaned
+	Cleaned []Cleaned   `json:"cleaned,omitempty"`
+}
+
+// stage puts pkgs into r and configures them. key grows by what goes in.
+func (b *Builder) stage(ctx context.Context, r *Root, pkgs []*Package, key hash.Hash, res *Result) error {
+	pkgs = order(pkgs)
+	for _, p := range pkgs {
+		fmt.Fprintf(key, "%s %s\n", p.Key(), p.Digest)
+	}
+	fmt.Fprintln(key, "stage")
+	name := hex.EncodeToString(key.Sum(nil))
+	var known staged
+	var after tree.Tree
+	err := b.Store.Note("stage", name, &known)
+	if err == nil {
+		after, err = b.Store.Tree(known.After)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDigest) {
+		return err
+	}
+	hit := err == nil
+	// Before anything is put in, preinst scripts run, when there is a shell to run them.
+	_, shell := r.Tree["usr/bin/dpkg"]
+	if err := b.before(ctx, r, pkgs, hit, shell, &known); err != nil {
+		return err
+	}
+	placed, err := b.put(r, pkgs)
+	if err != nil {
+		return err
+	}
+	b.OnPlaced(placed)
+	res.Placed = append(res.Placed, placed...)
+	if hit {
+		r.Tree = after
+		res.Cleaned = append(res.Cleaned, known.Cleaned...)
+		return nil
+	}
+	if _, ok := r.Tree["usr/bin/dpkg"]; !ok {
+		return b.unconfigured(r, pkgs, res)
+	}
+	if err := b.configure(ctx, r, pkgs, shell); err != nil {
+		return err
+	}
+	if known.Cleaned, err = b.clean(r); err != nil {
+		return err
+	}
+	res.Cleaned = append(res.Cleaned, known.Cleaned...)
+	if known.After, err = b.Store.PutTree(r.Tree); err != nil {
+		return err
+	}
+	return b.Note("stage", name, known)
+}
+
+// before runs the preinst scripts of a later stage on the root as it is, as dpkg does before it unpacks
+// a package; they may divert files that the package is about to bring.
+func (b *Builder) before(ctx context.Context, r *Root, pkgs []*Package, hit, shell bool, known *staged) error {
+	if hit {
+		if known.Before == "" {
+			return b.readDiversions(r)
+		}
+		layer, err := b.Store.Tree(known.Before)
+		if err != nil {
+			return err
+		}
+		r.Tree.Apply(layer)
+		return b.readDiversions(r)
+	}
+	if shell && slices.ContainsFunc(pkgs, func(p *Package) bool { return p.HasScript("preinst") }) {
+		old := r.Tree.Clone()
+		if err := b.preinst(ctx, r, pkgs); err != nil {
+			return err
+		}
+		layer := tree.Diff(old, r.Tree)
+		var err error
+		if known.Before, err = b.Store.PutTree(layer); err != nil {
+			return err
+		}
+	}
+	return b.readDiversions(r)
+}
+
+// put places packages and dpkg's knowledge of them.
+func (b *Builder) put(r *Root, pkgs []*Package) ([]Placed, error) {
+	for _, p := range pkgs {
+		if err := r.place(p); err != nil {
+			return nil, err
+		}
+	}
+	state := "unpacked"
+	if _, ok := r.Tree["usr/bin/dpkg"]; !ok {
+		state = "installed"
+	}
+	if err := b.writeDatabase(r, pkgs, state); err != nil {
+		return nil, err
+	}
+	if err := b.masters(r); err != nil {
+		return nil, err
+	}
+	var out []Placed
+	for _, p := range pkgs {
+		t := r.placed[p.Key()]
+		t.WithParents(defaultDirs(t, p.MTime))
+		out = append(out, Placed{Package: p, Tree: t})
+	}
+	return out, nil
+}
+
+// defaultDirs is a tree of plain directories for all that is above the entries of t.
+func defaultDirs(t tree.Tree, mtime int64) tree.Tree {
+	dirs := tree.Tree{}
+	for p := range t {
+		for p = tree.Parent(p); p != "."; p = tree.Parent(p) {
+			dirs[p] = tree.Entry{Type: tree.Dir, Mode: 0o755, MTime: mtime}
+		}
+	}
+	return dirs
+}
+
+// masters makes passwd and group from base-passwd's master copies, before its own script can: scripts
+// that are configured earlier name users.
+func (b *Builder) masters(r *Root) error {
+	for _, name := range []string{"passwd", "group"} {
+		master, ok := r.Tree["usr/share/base-passwd/"+name+".master"]
+		if _, there := r.Tree["etc/"+name]; there || !ok {
+			continue
+		}
+		data, err := b.content(master)
+		if err != nil {
+			return err
+		}
+		if err := b.set(r, "etc/"+name, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unconfigured notes the packages whose scripts have nothing to run them.
+func (b *Builder) unconfigured(r *Root, pkgs []*Package, res *Result) error {
+	for _, p := range pkgs {
+		if p.HasScript("preinst", "postinst") {
+			res.Unconfigured = append(res.Unconfigured, p.Name)
+		}
+	}
+	return nil
+}
+
+// preinst runs preinst scripts before their packages are put in. dpkg has a package's control files in
+// tmp.ci at that time.
+func (b *Builder) preinst(ctx context.Context, r *Root, pkgs []*Package) error {
+	return b.in(ctx, r, func(work string) ([]Step, error) {
+		var steps []Step
+		ci := "/" + dpkgDir + "/tmp.ci"
+		for i, p := range pkgs {
+			if !p.HasScript("preinst") {
+				continue
+			}
+			dir := filepath.Join(work, "ci", fmt.Sprint(i))
+			if err := writeControl(dir, p); err != nil {
+				return nil, err
+			}
+			steps = append(steps, Step{
+				Name: "package " + p.Name + ": preinst", Argv: []string{ci + "/preinst", "install"},
+				Env: scriptEnv(p, "preinst"), Binds: map[string]string{dir: ci},
+			})
+		}
+		return steps, nil
+	})
+}
+
+func writeControl(dir string, p *Package) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, f := range p.Files {
+		if err := os.WriteFile(filepath.Join(dir, name), f.Data, os.FileMode(f.Mode)|0o400); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, "control"), []byte(p.Paragraph), 0o644)
+}
+
+// scriptEnv is what dpkg tells a maintainer script (dpkg(1), "Maintainer script environment").
+func scriptEnv(p *Package, script string) []string {
+	return []string{
+		"DPKG_MAINTSCRIPT_PACKAGE=" + p.Name, "DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1", "DPKG_MAINTSCRIPT_ARCH=" + p.Arch,
+		"DPKG_MAINTSCRIPT_NAME=" + script, "DPKG_RUNNING_VERSION=1.21", "DPKG_ADMINDIR=/" + dpkgDir, "DPKG_ROOT=",
+	}
+}
+
+// configure lets the image's own dpkg configure what is unpacked. In the first stage there was nothing
+// to run preinst scripts in before: they run now.
+func (b *Builder) configure(ctx context.Context, r *Root, pkgs []*Package, done bool) error {
+	return b.in(ctx, r, func(string) ([]Step, error) {
+		var steps []Step
+		for _, p := range pkgs {
+			if !done && p.HasScript("preinst") {
+				steps = append(steps, Step{
+					Name: "package " + p.Name + ": preinst",
+					Argv: []string{"/" + dpkgDir + "/info/" + p.Key() + ".preinst", "install"}, Env: scriptEnv(p, "preinst"),
+				})
+			}
+		}
+		return append(steps, Step{
+			Name: "dpkg --configure",
+			Argv: []string{"dpkg", "--force-unsafe-io", "--force-confold", "--force-depends", "--configure", "-a"},
+		}), nil
+	})
+}
+
+// Steps runs the recipe's steps on root and returns what it comes to.
+func (b *Builder) Steps(ctx context.Context, root tree.Tree, steps []Step) (tree.Tree, []Cleaned, error) {
+	r := newRoot(root)
+	if err := b.in(ctx, r, func(string) ([]Step, error) { return steps, nil }); err != nil {
+		return nil, nil, err
+	}
+	before := r.Tree
+	cleaned, err := b.clean(r)
+	return before, cleaned, err
+}
+
+// in runs steps on the root, in a sandbox, and takes what they did into the root. prepare is given a
+// directory for files that the steps need.
+func (b *Builder) in(ctx context.Context, r *Root, prepare func(work string) ([]Step, error)) (err error) {
+	work, release, err := b.Store.TempDir("bake")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	sb := Sandbox{
+		Lower: filepath.Join(work, "lower"), Upper: filepath.Join(work, "upper"), Work: filepath.Join(work, "work"),
+		Mount: filepath.Join(work, "root"), Epoch: b.Epoch,
+	}
+	for _, d := range []string{sb.Lower, sb.Upper, sb.Work, sb.Mount} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	steps, err := prepare(work)
+	if err != nil {
+		return err
+	}
+	lower := r.Tree.Clone()
+	if err := b.addHelpers(lower, len(steps) > 0 && steps[0].Binds != nil); err != nil {
+		return err
+	}
+	if err := b.Store.Assemble(lower, sb.Lower); err != nil {
+		return err
+	}
+	if err := matchRoot(sb); err != nil {
+		return err
+	}
+	if err := sb.Run(ctx, steps, b.Out); err != nil {
+		return b.failed(sb, lower, err)
+	}
+	layer, err := b.importUpper(sb.Upper, lower)
+	if err != nil {
+		return err
+	}
+	lower.Apply(layer)
+	maps.DeleteFunc(lower, func(p string, e tree.Entry) bool { _, ours := r.Tree[p]; return !ours && isHelper(p) })
+	r.Tree = lower
+	return nil
+}
+
+// matchRoot gives the upper directory the owner and mode of the root that it stands for.
+func matchRoot(sb Sandbox) error {
+	fi, err := os.Lstat(sb.Lower)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(sb.Upper, fi.Mode().Perm())
+}
+
+// policy answers invoke-rc.d(8) that nothing may be started while an image is baked.
+const policy = "#!/bin/sh\nexit 101\n"
+
+// helpers are files that are there only while programs of the image run, when nothing is in their place.
+const policyFile, ciDir = "usr/sbin/policy-rc.d", dpkgDir + "/tmp.ci"
+
+func isHelper(p string) bool { return p == policyFile || p == ciDir }
+
+func (b *Builder) addHelpers(t tree.Tree, ci bool) error {
+	if _, ok := t["usr/sbin"]; ok {
+		if _, ok := t[policyFile]; !ok {
+			e := tree.Entry{Type: tree.Regular, Mode: 0o755, MTime: b.Epoch, Size: int64(len(policy))}
+			if err := b.Store.AddFile(&e, strings.NewReader(policy), nil); err != nil {
+				return err
+			}
+			t[policyFile] = e
+		}
+	}
+	if ci {
+		t[ciDir] = tree.Entry{Type: tree.Dir, Mode: 0o755, MTime: b.Epoch}
+	}
+	return nil
+}
+
+// failed keeps the root in which a program failed, when that is wanted.
+func (b *Builder) failed(sb Sandbox, lower tree.Tree, err error) error {
+	if _, ok := errors.AsType[*StepError](err); !ok {
+		return err
+	}
+	if b.Keep == "" {
+		return &FailedError{Err: err}
+	}
+	layer, ierr := b.importUpper(sb.Upper, lower)
+	if ierr != nil {
+		return errors.Join(err, ierr)
+	}
+	lower.Apply(layer)
+	if kerr := errors.Join(os.MkdirAll(b.Keep, 0o755), b.Store.Assemble(lower, b.Keep)); kerr != nil {
+		return errors.Join(err, kerr)
+	}
+	return &FailedError{Kept: b.Keep, Err: err}
+}
+
+// importUpper takes what programs changed into the store and returns it as a layer over lower. Files get
+// the time of the epoch, unless they are as they were: the clock of the machine that bakes must not show.
+func (b *Builder) importUpper(dir string, lower tree.Tree) (tree.Tree, error) {
+	layer := tree.Tree{}
+	var buf bytes.Buffer
+	err := tree.Scan(dir, func(p string, e *tree.Entry) error {
+		old, was := lower[p]
+		if e.Type == tree.Regular && e.Hard == "" {
+			if err := b.importFile(filepath.Join(dir, p), e, old, was, &buf); err != nil {
+				return err
+			}
+		}
+		if e.Hard != "" {
+			first := layer[e.Hard]
+			e.Digest, e.MTime = first.Digest, first.MTime
+		}
+		if e.Type == tree.Whiteout {
+			layer[p] = *e
+			return nil
+		}
+		if e.Type != tree.Regular {
+			e.MTime = b.Epoch
+		}
+		if was && e.Equal(old) {
+			e.MTime = old.MTime
+		}
+		layer[p] = *e
+		return nil
+	})
+	return layer, err
+}
+
+func (b *Builder) importFile(p string, e *tree.Entry, old tree.Entry, was bool, buf *bytes.Buffer) error {
+	f, err := os.Open(p)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return err
+	}
+	e.Digest = tree.Digest("sha256:" + hex.EncodeToString(sum.Sum(nil)))
+	if was && e.Equal(old) {
+		e.MTime = old.MTime
+		return nil
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	e.MTime = b.Epoch
+	return b.Store.AddFile(e, f, buf)
+}
+
+// content reads a regular file of the store.
+func (b *Builder) content(e tree.Entry) ([]byte, error) {
+	f, err := b.Store.OpenFile(e)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}

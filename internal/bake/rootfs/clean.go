@@ -1,0 +1,102 @@
+package rootfs
+
+import (
+	"path"
+	"strings"
+
+	"brickyard/internal/tree"
+)
+
+// A Cleaned is one thing that would differ from run to run, or that no two machines may share.
+type Cleaned struct {
+	Path string
+	Why  string
+	How  string // "removed" or "emptied"
+}
+
+// cleaning is what is taken away after programs of the image have run. A pattern is that of path.Match;
+// one that ends in "/**" stands for everything below. Files that packages ship are never touched.
+var cleaning = []struct {
+	pattern string
+	how     string
+	why     string
+}{
+	{"var/cache/ldconfig/aux-cache", "removed", "holds inode numbers and times of the machine that baked"},
+	{"var/log/alternatives.log", "removed", "a log, with the time of the bake"},
+	{"var/log/dpkg.log", "removed", "a log, with the time of the bake"},
+	{"var/log/bootstrap.log", "removed", "a log, with the time of the bake"},
+	{"var/log/fontconfig.log", "removed", "a log, with the time of the bake"},
+	{"var/log/apt/**", "removed", "logs, with the time of the bake"},
+	{"var/lib/dpkg/lock", "removed", "an empty lock file of a dpkg that has ended"},
+	{"var/lib/dpkg/lock-frontend", "removed", "an empty lock file of a dpkg that has ended"},
+	{"var/lib/dpkg/triggers/Lock", "removed", "an empty lock file of a dpkg that has ended"},
+	{"var/lib/dpkg/status-old", "removed", "the state before the last step, which depends on how packages were batched"},
+	{"var/lib/dpkg/diversions-old", "removed", "a backup copy"},
+	{"var/lib/dpkg/statoverride-old", "removed", "a backup copy"},
+	{"var/lib/dpkg/available-old", "removed", "a backup copy"},
+	{"var/lib/dpkg/tmp.ci", "removed", "dpkg's scratch directory"},
+	{"var/lib/dpkg/tmp.ci/**", "removed", "dpkg's scratch directory"},
+	{"var/lib/dpkg/updates/**", "removed", "the journal of a dpkg that has ended"},
+	{"var/cache/debconf/*-old", "removed", "a backup copy"},
+	{"var/cache/apt/*.bin", "removed", "a cache that apt makes again, with times in it"},
+	{"var/lib/apt/lists/lock", "removed", "an empty lock file"},
+	{"var/cache/apt/archives/lock", "removed", "an empty lock file"},
+	{"etc/.pwd.lock", "removed", "an empty lock file"},
+	{"etc/machine-id", "emptied", "every machine must have its own: systemd fills an empty one at first start"},
+	{"var/lib/dbus/machine-id", "removed", "every machine must have its own: D-Bus falls back to /etc/machine-id"},
+	{"etc/ssh/ssh_host_*_key", "removed", "a host key in an image is shared by all that run it: make one at first start (ssh-keygen -A)"},
+	{"etc/ssh/ssh_host_*_key.pub", "removed", "belongs to a host key that is not in the image"},
+	{"etc/ssl/private/ssl-cert-snakeoil.key", "removed", "a private key in an image is shared by all that run it: make-ssl-cert generate-default-snakeoil"},
+	{"etc/ssl/certs/ssl-cert-snakeoil.pem", "removed", "belongs to a private key that is not in the image"},
+	{"var/lib/systemd/random-seed", "removed", "a seed that is shared is none"},
+	{"var/lib/systemd/catalog/database", "removed", "holds the machine's id and time: journalctl --update-catalog makes it"},
+	{"tmp/**", "removed", "scratch files"},
+	{"var/tmp/**", "removed", "scratch files"},
+	{"root/.rnd", "removed", "a seed that is shared is none"},
+	{"usr/sbin/policy-rc.d", "removed", "keeps daemons from starting while the image is baked"},
+}
+
+// clean takes from the root what the table above names, and says what it took.
+func (b *Builder) clean(r *Root) ([]Cleaned, error) {
+	var out []Cleaned
+	for _, p := range r.Tree.Paths() {
+		if r.owners[p] != "" {
+			continue
+		}
+		for _, c := range cleaning {
+			if !matches(c.pattern, p) {
+				continue
+			}
+			out = append(out, Cleaned{Path: p, Why: c.why, How: c.how})
+			if c.how == "removed" {
+				delete(r.Tree, p)
+			} else if err := b.set(r, p, nil); err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	removeDangling(r.Tree, out)
+	return out, nil
+}
+
+// removeDangling takes away links to certificates that are gone.
+func removeDangling(t tree.Tree, gone []Cleaned) {
+	names := map[string]bool{}
+	for _, c := range gone {
+		names[path.Base(c.Path)] = true
+	}
+	for p, e := range t {
+		if e.Type == tree.Symlink && strings.HasPrefix(p, "etc/ssl/certs/") && names[path.Base(e.Link)] {
+			delete(t, p)
+		}
+	}
+}
+
+func matches(pattern, p string) bool {
+	if dir, ok := strings.CutSuffix(pattern, "/**"); ok {
+		return strings.HasPrefix(p, dir+"/")
+	}
+	ok, _ := path.Match(pattern, p)
+	return ok
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+
+	"brickyard/internal/bake/rootfs"
+	"brickyard/internal/userns"
+)
+
+// Inner runs the parts of the program that it starts itself, told by the first argument. It returns
+// when there was none of them.
+func Inner(args []string) {
+	if len(args) == 0 {
+		return
+	}
+	switch args[0] {
+	case rootfs.SandboxCommand:
+		rootfs.SandboxMain()
+	case userns.InitCommand:
+		if err := userns.Init(args[1:]); err != nil {
+			os.Stderr.WriteString("brickyard: " + err.Error() + "\n")
+			os.Exit(exitFailed)
+		}
+	}
+}
+
+// enterUserNS runs the whole command again as root of a user namespace when an ordinary user called
+// it. done says that this was so, and err is then the command's answer.
+func (env *Env) enterUserNS(ctx context.Context) (done bool, err error) {
+	if _, inside := userns.OuterUID(env.Getenv); inside || os.Geteuid() == 0 {
+		return false, nil
+	}
+	code, err := userns.Enter(ctx, os.Args[1:])
+	if err != nil || code == exitDone {
+		return true, err
+	}
+	return true, exitCode(code)
+}
+
+// emptyDir makes sure that dir is there and empty.
+func emptyDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	des, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(des) > 0 {
+		return &fs.PathError{Op: "use", Path: dir, Err: errors.New("directory is not empty")}
+	}
+	return nil
+}
