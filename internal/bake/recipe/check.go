@@ -31,6 +31,7 @@ var (
 const (
 	recipeName    = `^[a-z0-9][a-z0-9._-]{0,127}$`
 	suiteName     = `^[A-Za-z0-9][A-Za-z0-9._/-]*$`
+	archiveSuite  = `^[A-Za-z0-9./][A-Za-z0-9._/-]*$` // "./" and "/" are flat
 	componentName = `^[A-Za-z0-9][A-Za-z0-9._/-]*$`
 	accountName   = `^[a-z_][a-z0-9_.-]{0,30}\$?$`
 	unitName      = `^[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?(\.(service|socket|timer|path|mount|automount|swap|target|slice))?$`
@@ -44,22 +45,23 @@ const (
 )
 
 var (
-	recipeNameRE  = regexp.MustCompile(recipeName)
-	suiteRE       = regexp.MustCompile(suiteName)
-	componentRE   = regexp.MustCompile(componentName)
-	accountRE     = regexp.MustCompile(accountName)
-	unitRE        = regexp.MustCompile(unitName)
-	envRE         = regexp.MustCompile(envName)
-	portRE        = regexp.MustCompile(portName)
-	modeRE        = regexp.MustCompile(octalMode)
-	signalRE      = regexp.MustCompile(signalName)
-	imageRE       = regexp.MustCompile(imageName)
-	digestRE      = regexp.MustCompile(digestName)
-	pinRE         = regexp.MustCompile(pinName)
-	numericID     = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})$`)
-	pinVersionRE  = regexp.MustCompile(`^[A-Za-z0-9.+~:*?-]+$`)
-	singleLineRE  = regexp.MustCompile(`^[^\x00-\x1f\x7f]+$`)
-	releaseNameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/ -]*$`)
+	recipeNameRE   = regexp.MustCompile(recipeName)
+	suiteRE        = regexp.MustCompile(suiteName)
+	archiveSuiteRE = regexp.MustCompile(archiveSuite)
+	componentRE    = regexp.MustCompile(componentName)
+	accountRE      = regexp.MustCompile(accountName)
+	unitRE         = regexp.MustCompile(unitName)
+	envRE          = regexp.MustCompile(envName)
+	portRE         = regexp.MustCompile(portName)
+	modeRE         = regexp.MustCompile(octalMode)
+	signalRE       = regexp.MustCompile(signalName)
+	imageRE        = regexp.MustCompile(imageName)
+	digestRE       = regexp.MustCompile(digestName)
+	pinRE          = regexp.MustCompile(pinName)
+	numericID      = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})$`)
+	pinVersionRE   = regexp.MustCompile(`^[A-Za-z0-9.+~:*?-]+$`)
+	singleLineRE   = regexp.MustCompile(`^[^\x00-\x1f\x7f]+$`)
+	releaseNameRE  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/ -]*$`)
 )
 
 // maxID is the largest user or group id. The next one, (uid_t)-1, means "none" to the kernel.
@@ -96,6 +98,17 @@ func (c *checker) oneOf(place string, keys ...string) {
 		c.bad(join(place, found[1]), "", "%s has %s; only one of them is possible", place, strings.Join(found, " and "))
 	}
 }
+
+// archivePath is match for what becomes part of a path in an archive.
+func (c *checker) archivePath(place, value string, re *regexp.Regexp, hint string) {
+	if re.MatchString(value) && leavesDir(value) {
+		c.bad(place, "", "%s: %q leaves the archive", place, value)
+		return
+	}
+	c.match(place, value, re, hint)
+}
+
+func leavesDir(p string) bool { return slices.Contains(strings.Split(p, "/"), "..") }
 
 // word reports a value that is none of words.
 func (c *checker) word(place, value string, words []string) {
@@ -150,8 +163,8 @@ func (c *checker) from() {
 	if !f.Scratch || c.has("from.scratch") { // not the short form
 		c.oneOf("from", "debian", "ubuntu", "base", "rootfs", "scratch")
 	}
-	c.match("from.debian", f.Debian, suiteRE, "a suite, as bookworm")
-	c.match("from.ubuntu", f.Ubuntu, suiteRE, "a suite, as noble")
+	c.archivePath("from.debian", f.Debian, suiteRE, "a suite, as bookworm")
+	c.archivePath("from.ubuntu", f.Ubuntu, suiteRE, "a suite, as noble")
 	c.word("from.variant", f.Variant, variants)
 	c.match("from.arch", f.Arch, archOnly, "Debian's name, as amd64 or arm64")
 	if f.Mirror != "" || c.isText("from.mirror") {
@@ -163,7 +176,7 @@ func (c *checker) from() {
 		re     *regexp.Regexp
 	}{{"components", f.Components, componentRE}, {"suites", f.Suites, suiteRE}} {
 		for i, v := range list.values {
-			c.match(fmt.Sprintf("from.%s[%d]", list.key, i), v, list.re, "")
+			c.archivePath(fmt.Sprintf("from.%s[%d]", list.key, i), v, list.re, "")
 		}
 		c.unique("from."+list.key, list.values)
 	}
@@ -228,7 +241,7 @@ func (c *checker) archives() {
 		if c.isText(place + ".uri") {
 			c.url(place+".uri", a.URI, "http", "https", "file")
 		}
-		c.match(place+".suite", a.Suite, regexp.MustCompile(`^[A-Za-z0-9./][A-Za-z0-9._/-]*$`), `as bookworm, or "./" for a flat archive`)
+		c.archivePath(place+".suite", a.Suite, archiveSuiteRE, `as bookworm, or "./" for a flat archive`)
 		flat := strings.HasSuffix(a.Suite, "/")
 		if flat && a.Components != nil {
 			c.bad(place+".components", "", "%s: a flat archive has no components", place)
@@ -237,7 +250,7 @@ func (c *checker) archives() {
 			c.bad(place, `a suite that ends in "/" is flat and has none`, "%s needs components", place)
 		}
 		for j, comp := range a.Components {
-			c.match(fmt.Sprintf("%s.components[%d]", place, j), comp, componentRE, "")
+			c.archivePath(fmt.Sprintf("%s.components[%d]", place, j), comp, componentRE, "")
 		}
 		if c.isText(place+".keys") && len(a.Keys) == 0 {
 			c.bad(place+".keys", "", "%s: an archive without a key can't be trusted", place)
@@ -393,7 +406,7 @@ func (c *checker) state() {
 		}
 		c.path(place, p)
 		for j, other := range c.r.State[:i] {
-			if below(p, other) || below(other, p) || p == other {
+			if other != "/" && (below(p, other) || below(other, p) || p == other) {
 				c.bad(place, "the outer one is enough", "%s: %s and state[%d], %s, overlap", place, p, j, other)
 				break
 			}

@@ -149,6 +149,9 @@ func (d *decoder) text(n *node, v reflect.Value, place string, tag reflect.Struc
 		hint := ""
 		if n.kind == scalar {
 			hint = fmt.Sprintf("put it in quotes: %q", n.text)
+			if strings.HasSuffix(place, ".mode") {
+				hint = fmt.Sprintf("put a mode in quotes, or YAML makes a number of it: %q", n.text)
+			}
 		}
 		d.wrong(n, place, "text", hint)
 		return
@@ -158,7 +161,7 @@ func (d *decoder) text(n *node, v reflect.Value, place string, tag reflect.Struc
 }
 
 func (d *decoder) integer(n *node, v reflect.Value, place string) {
-	if n.kind != scalar || n.tag != "!!int" {
+	if n.kind != scalar || n.tag != "!!int" && n.tag != "!!float" {
 		hint := ""
 		if n.kind == scalar && decimal.MatchString(n.text) {
 			hint = "without quotes"

@@ -105,6 +105,14 @@ func (c *lockChecker) match(place, value string, re *regexp.Regexp) {
 	}
 }
 
+// archivePath is match for what becomes part of a path in an archive.
+func (c *lockChecker) archivePath(place, value string, re *regexp.Regexp) {
+	if leavesDir(value) {
+		c.bad(place, "%q leaves the archive", value)
+	}
+	c.match(place, value, re)
+}
+
 func (c *lockChecker) check() {
 	l := c.l
 	c.match("request", l.Request, digestRE)
@@ -139,9 +147,9 @@ func (c *lockChecker) check() {
 
 func (c *lockChecker) source(place string, s LockedFrom) {
 	c.match(place+".id", s.ID, sourceID)
-	c.match(place+".suite", s.Suite, regexp.MustCompile(`^[A-Za-z0-9./][A-Za-z0-9._/-]*$`))
+	c.archivePath(place+".suite", s.Suite, archiveSuiteRE)
 	for i, comp := range s.Components {
-		c.match(fmt.Sprintf("%s.components[%d]", place, i), comp, componentRE)
+		c.archivePath(fmt.Sprintf("%s.components[%d]", place, i), comp, componentRE)
 	}
 	c.match(place+".sha256", s.SHA256, hexSHA256)
 	for i, f := range s.SignedBy {
