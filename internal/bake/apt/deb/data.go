@@ -162,7 +162,10 @@ func (d *DataReader) take(h *tar.Header) error {
 	}
 	d.entry = Entry{
 		Path: p, Type: typ, Mode: uint32(h.Mode & 0o7777), User: h.Uname, Group: h.Gname,
-		MTime: h.ModTime.Unix(), Size: h.Size, Xattrs: xattrs(h),
+		MTime: h.ModTime.Unix(), Xattrs: xattrs(h),
+	}
+	if typ == Regular {
+		d.entry.Size = h.Size // others may say one, but have no content
 	}
 	if why := d.entry.setNumbers(h); why != "" {
 		return unsafe(why)
