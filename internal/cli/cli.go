@@ -106,6 +106,8 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 		versionCmd(env), manCmd(env), exitCodesTopic(),
 	)
 
+	root.AddCommand(runHelperCmds()...)
+
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
