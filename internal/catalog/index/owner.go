@@ -13,6 +13,8 @@ import (
 
 	"brickyard/internal/store"
 	"brickyard/internal/tree"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // The kinds of owners, beside those of layers.
@@ -25,16 +27,15 @@ const (
 )
 
 // EncodeOwners returns the blob that Record.Owners names: a line for each path, sorted, with the path, a
-// tab, and the indexes in Record.Packages of those that brought it, increasing, with commas between. A path that
-// holds a tab, a newline or starts with a quote is a Go quoted string.
+// tab, and the index in Record.Packages of the one that brought it; of several, their indexes, increasing,
+// with commas between. A path may hold tabs: the last one counts. One that holds a newline is left out.
 func EncodeOwners(owners map[string][]int) []byte {
 	var b bytes.Buffer
 	for _, p := range slices.Sorted(maps.Keys(owners)) {
-		if strings.ContainsAny(p, "\t\n") || strings.HasPrefix(p, `"`) {
-			b.WriteString(strconv.Quote(p))
-		} else {
-			b.WriteString(p)
+		if strings.Contains(p, "\n") {
+			continue
 		}
+		b.WriteString(p)
 		sep := byte('\t')
 		for _, i := range slices.Sorted(slices.Values(owners[p])) {
 			b.WriteByte(sep)
@@ -57,19 +58,12 @@ func DecodeOwners(data []byte, n int) (map[string][]int, error) {
 		if tab < 0 {
 			return nil, fmt.Errorf("owners: line %d: no tab", line)
 		}
-		p := text[:tab]
-		if strings.HasPrefix(p, `"`) {
-			var err error
-			if p, err = strconv.Unquote(p); err != nil {
-				return nil, fmt.Errorf("owners: line %d: %w", line, err)
-			}
-		}
 		for word := range strings.SplitSeq(text[tab+1:], ",") {
 			i, err := strconv.Atoi(word)
 			if err != nil || i < 0 || i >= n {
 				return nil, fmt.Errorf("owners: line %d: no package %q", line, word)
 			}
-			owners[p] = append(owners[p], i)
+			owners[text[:tab]] = append(owners[text[:tab]], i)
 		}
 	}
 	return owners, nil
@@ -96,7 +90,7 @@ type Owner struct {
 	Kind     string    `json:"kind"`               // an Owner constant
 	Packages []Package `json:"packages,omitempty"` // that brought the path; a directory may have several
 	Place    *Place    `json:"place,omitempty"`    // OwnerRecipe
-	Text     string    `json:"text,omitempty"`     // the recipe's line
+	Text     string    `json:"text,omitempty"`     // the recipe's entry, as it was rendered, on one line
 	File     string    `json:"file,omitempty"`     // the recipe's
 
 	Image tree.Digest `json:"image"` // that brought it: this one or one that it is based on
@@ -249,41 +243,98 @@ func (r Record) packagesOf(l Layer) []Package {
 	return ps
 }
 
-// place finds the line of the recipe.
+// place finds the entry of the recipe. The places of a parent come first in those of r, with lines of
+// another file: they are not meant.
 func (c *Catalog) place(o *Owner, r Record, p string) error {
 	o.File = r.File
-	i, ok := nearest(r.Places, p)
+	places := r.Places
+	if parent, err := c.Record(r.Parent); r.Parent != "" && err == nil {
+		if n := len(parent.Places); n <= len(places) && slices.Equal(places[:n], parent.Places) {
+			places = places[n:]
+		}
+	}
+	place, ok := nearest(places, p)
 	if !ok {
 		return nil
 	}
-	place := r.Places[i]
 	o.Place = &place
-	if r.Recipe == "" {
-		return nil
-	}
 	text, err := c.store.ReadBlob(r.Recipe, maxConfig)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
+	if err == nil {
+		o.Text, err = recipeEntry(text, place.What)
+	}
 	if err != nil {
 		return fmt.Errorf("recipe of %s: %w", r.Image, err)
-	}
-	lines := strings.Split(string(text), "\n")
-	if place.Line > 0 && place.Line <= len(lines) {
-		o.Text = strings.TrimSpace(lines[place.Line-1])
 	}
 	return nil
 }
 
-// nearest is the index of the Place of p or of the nearest directory above it.
-func nearest(places []Place, p string) (int, bool) {
+// nearest is the last Place of p, or of the nearest directory above it.
+func nearest(places []Place, p string) (Place, bool) {
 	for {
-		if i := slices.IndexFunc(places, func(pl Place) bool { return "/"+strings.Trim(pl.Path, "/") == Abs(p) }); i >= 0 {
-			return i, true
+		for _, pl := range slices.Backward(places) {
+			if pl.Path == p || pl.Path == Abs(p) {
+				return pl, true
+			}
 		}
 		if p == "." {
-			return 0, false
+			return Place{}, false
 		}
 		p = tree.Parent(p)
+	}
+}
+
+// recipeEntry returns the part of a rendered recipe that a Place's What names, on one line; "" when it
+// is not there.
+func recipeEntry(text []byte, what string) (string, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return "", err
+	}
+	list, rest, _ := strings.Cut(what, "[")
+	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
+		return "", nil
+	}
+	entries := doc.Content[0].Content // key, value, key, value …
+	for i := 0; i+1 < len(entries); i += 2 {
+		if entries[i].Value != list {
+			continue
+		}
+		n := entries[i+1]
+		if rest == "" {
+			return oneLine(n)
+		}
+		k, err := strconv.Atoi(strings.TrimSuffix(rest, "]"))
+		if err != nil || k < 0 || k >= len(n.Content) {
+			return "", nil
+		}
+		return oneLine(n.Content[k])
+	}
+	return "", nil
+}
+
+func oneLine(n *yaml.Node) (string, error) {
+	flow(n)
+	var b strings.Builder
+	enc := yaml.NewEncoder(&b)
+	if err := enc.Encode(n); err != nil {
+		return "", err
+	}
+	if err := enc.Close(); err != nil {
+		return "", err
+	}
+	return strings.Join(strings.Fields(b.String()), " "), nil
+}
+
+func flow(n *yaml.Node) {
+	n.Style = yaml.FlowStyle
+	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "\n") {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	n.HeadComment, n.LineComment, n.FootComment = "", "", ""
+	for _, child := range n.Content {
+		flow(child)
 	}
 }
