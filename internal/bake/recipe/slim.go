@@ -143,21 +143,22 @@ func (m Matcher) String() string {
 
 // A glob is split at the slashes.
 type glob struct {
-	prefix string   // what every match starts with, without metacharacters
+	prefix string   // what every match starts with, without metacharacters,
+	suffix string   // and ends with: most paths are told by these
 	parts  []string // "**" stands for any number of names
 }
 
 func globs(patterns []string) []glob {
 	gs := make([]glob, len(patterns))
 	for i, p := range patterns {
-		gs[i] = glob{p[:strings.IndexAny(p+"*", "*?[")], strings.Split(p, "/")}
+		gs[i] = glob{p[:strings.IndexAny(p+"*", "*?[")], p[strings.LastIndexAny(p, "*?]")+1:], strings.Split(p, "/")}
 	}
 	return gs
 }
 
 func matchAny(gs []glob, name string) bool {
 	for _, g := range gs {
-		if strings.HasPrefix(name, g.prefix) && matchParts(g.parts, name) {
+		if strings.HasPrefix(name, g.prefix) && strings.HasSuffix(name, g.suffix) && matchParts(g.parts, name) {
 			return true
 		}
 	}

@@ -189,8 +189,12 @@ func syntaxProblem(rep *reporter, err error) {
 		reportTab(rep, at.line)
 		return
 	}
-	if strings.Contains(bad.Message, "end of stream") && bad.ContextMark.Line > 0 {
+	unfinished := strings.Contains(bad.Message, "end of stream") || strings.Contains(bad.Message, "expected ':'")
+	if unfinished && bad.ContextMark.Line > 0 { // where it starts says more than where it was missed
 		at = pos{bad.ContextMark.Line, bad.ContextMark.Column}
+	}
+	if last := len(rep.lines); at.line > last { // the parser counts an end that isn't a line
+		at = pos{last, len([]rune(rep.lines[last-1])) + 1}
 	}
 	hint := ""
 	for _, h := range syntaxHints {
