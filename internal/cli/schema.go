@@ -23,7 +23,7 @@ a recipe with a comment that names it.`,
 			if args[0] != "recipe" {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("no schema of %q", args[0])}
 			}
-			_, err := env.Stdout.Write(schema.Recipe)
+			_, err := env.Stdout.Write(schema.Recipe())
 			return err
 		},
 	}
