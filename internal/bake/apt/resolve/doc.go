@@ -6,6 +6,7 @@
 //	state.go    what is known while choosing: candidates, choices, whether a dependency is met
 //	mark.go     choosing a package and what it needs, as apt's depcache does
 //	repair.go   giving up broken choices, as apt's problem resolver does
+//	sweep.go    taking out what nothing needs any more, as apt's autoremover does
 //	locked.go   keeping what an earlier lock chose
 //	why.go      Result.Why, and errors in words
 //

@@ -71,7 +71,7 @@ func (o oracle) install(recommends bool, packages ...string) ([]string, error) {
 		"-o", "Dir::State::status=" + o.dir + "/status", "-o", "Dir::State::extended_states=" + o.dir + "/state/extended",
 		"-o", "Dir::Cache=" + o.dir + "/cache", "-o", "Dir::Cache::pkgcache=pkgcache.bin", "-o", "Dir::Cache::srcpkgcache=srcpkgcache.bin",
 		"-o", "Dir::Etc::preferences=" + o.dir + "/preferences",
-		"-o", "Dir::Etc::preferencesparts=/dev/null", "-o", "APT::Get::Allow-Downgrades=true"}
+		"-o", "Dir::Etc::preferencesparts=/dev/null", "-o", "APT::AutoRemove::SuggestsImportant=false"}
 	cmd := exec.Command("apt-get", append(args, packages...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.CombinedOutput()

@@ -94,6 +94,7 @@ func resolveOnce(u *apt.Universe, r Request, locks map[*apt.Name]*apt.Package) (
 	if err := s.verdict(wanted); err != nil {
 		return nil, err
 	}
+	s.sweep()
 	return s.result(wanted)
 }
 
