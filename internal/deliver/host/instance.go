@@ -304,7 +304,7 @@ func (in *instance) supervise(ctx context.Context, h *initHandle, ctl *control) 
 	running.Go(func() { listen(ctl, messages) })
 	s := &stopper{stopSignal: in.stopSignal, patience: in.opts.StopTimeout, init: h.cmd.Process}
 	if err := ctl.send(in.order(), nil); err != nil {
-		s.kill(syscall.SIGKILL) // it is dead already, or will never do anything
+		s.kill() // it is dead already, or will never do anything
 	}
 	var last initReport
 	ended := h.ended
@@ -316,17 +316,17 @@ func (in *instance) supervise(ctx context.Context, h *initHandle, ctl *control) 
 				continue
 			}
 			last = m.report
-			s.started = true
+			s.start()
 			if m.netns != nil {
 				running.Go(func() { in.serve(serving, m.netns) })
 			}
 		case <-ctx.Done():
 			ctx = serving
-			s.stop(in.stopSignal)
+			s.stop()
 		case sig := <-in.opts.Signals:
 			s.signal(sig.(syscall.Signal))
 		case <-s.timeout():
-			s.kill(syscall.SIGKILL)
+			s.kill()
 		case err := <-ended:
 			ended = nil
 			s.ended(err)

@@ -86,10 +86,14 @@ func endsByDefault(sig syscall.Signal) bool {
 // status is its /proc/PID/status (proc_pid_status(5)).
 //
 // The first process of a PID namespace never gets a signal that it does nothing about (pid_namespaces(7)),
-// so who sends it one must know.
+// so who sends it one must know. What is still the runtime's own process does not count: its handlers are
+// gone as soon as the program is there.
 func mindsSignal(status string, sig syscall.Signal) bool {
 	for line := range strings.Lines(status) {
 		key, value, _ := strings.Cut(line, ":")
+		if key == "Name" && strings.HasPrefix(strings.TrimSpace(value), "runc:[") {
+			return false
+		}
 		if key != "SigBlk" && key != "SigIgn" && key != "SigCgt" {
 			continue
 		}

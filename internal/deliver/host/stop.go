@@ -9,19 +9,20 @@ import (
 	"time"
 )
 
-// A stopper passes signals on to a running instance and sees to it that it ends when it has to: the first
-// signal that asks for an end comes to the instance as the image's stop signal, the second as SIGKILL, and
-// so does the end of patience.
+// A stopper passes signals on to an instance and sees to it that it ends when it has to: the first signal
+// that asks for an end comes to the instance as the image's stop signal, the second as SIGKILL, and so
+// does the end of patience.
 type stopper struct {
 	stopSignal syscall.Signal
 	patience   time.Duration // 0: DefaultStopTimeout
 	init       *os.Process
-	started    bool // Init has reported, so that it takes signals
 
-	asked  bool // by a signal
-	timer  *time.Timer
-	killed syscall.Signal // Init was killed, and the exit code is to be that of this signal
-	err    error          // of Init's end
+	started bool // Init has reported; before that, signals wait in pending
+	pending []syscall.Signal
+	asked   bool // to end, by a signal
+	timer   *time.Timer
+	killed  bool
+	err     error // of Init's end
 }
 
 // signal handles one that brickyard got.
@@ -30,35 +31,41 @@ func (s *stopper) signal(sig syscall.Signal) {
 	case !asksForEnd(sig):
 		s.pass(sig)
 	case s.asked:
-		s.kill(syscall.SIGKILL)
+		s.kill()
 	default:
 		s.asked = true
-		s.stop(sig)
+		s.stop()
 	}
 }
 
-// stop asks the instance to end. One that has not started yet is killed as if by why: it has done nothing.
-func (s *stopper) stop(why syscall.Signal) {
-	if s.timer != nil {
-		return
+// stop asks the instance to end.
+func (s *stopper) stop() {
+	if s.timer == nil {
+		s.timer = time.NewTimer(cmp.Or(s.patience, DefaultStopTimeout))
+		s.pass(s.stopSignal)
 	}
-	if !s.started {
-		s.kill(why)
-		return
-	}
-	s.timer = time.NewTimer(cmp.Or(s.patience, DefaultStopTimeout))
-	s.pass(s.stopSignal)
 }
 
 func (s *stopper) pass(sig syscall.Signal) {
-	if s.started {
-		_ = s.init.Signal(sig) // it may have ended
+	if !s.started {
+		s.pending = append(s.pending, sig)
+		return
 	}
+	_ = s.init.Signal(sig) // it may have ended
+}
+
+// start passes on what had to wait.
+func (s *stopper) start() {
+	s.started = true
+	for _, sig := range s.pending {
+		s.pass(sig)
+	}
+	s.pending = nil
 }
 
 // kill ends Init and all with it.
-func (s *stopper) kill(why syscall.Signal) {
-	s.killed = cmp.Or(s.killed, why)
+func (s *stopper) kill() {
+	s.killed = true
 	_ = s.init.Kill() // it may have ended
 }
 
@@ -87,8 +94,8 @@ func (s *stopper) outcome(last initReport) (int, error) {
 		return 0, &hintError{errors.New(last.Err), last.Hint}
 	case last.Err != "":
 		return 0, errors.New(last.Err)
-	case s.killed != 0:
-		return 128 + int(s.killed), nil
+	case s.killed:
+		return 128 + int(syscall.SIGKILL), nil
 	case s.err == nil:
 		return 0, fmt.Errorf("%s ended without a word", InitCommand)
 	}

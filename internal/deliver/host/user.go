@@ -13,7 +13,7 @@ const maxAccounts = 16 << 20
 // An identity is who the main process of an instance is.
 type identity struct {
 	uid, gid uint32
-	groups   []uint32 // additional ones
+	groups   []uint32 // all, gid among them, as a login sets them (initgroups(3))
 	home     string
 }
 
@@ -111,15 +111,18 @@ func lookupUser(spec string, users []passwdEntry, groups []groupEntry) (identity
 		return who, hinted("users of the image: "+nameList(users, func(u passwdEntry) string { return u.name }),
 			"the image has no user %q", name)
 	}
-	if !withGroup {
-		for _, g := range groups {
-			if slices.Contains(g.members, name) && g.gid != who.gid {
-				who.groups = append(who.groups, g.gid)
-			}
-		}
-		return who, nil
+	if withGroup {
+		err := lookupGroup(&who, groupName, groups)
+		who.groups = []uint32{who.gid}
+		return who, err
 	}
-	return who, lookupGroup(&who, groupName, groups)
+	who.groups = []uint32{who.gid}
+	for _, g := range groups {
+		if slices.Contains(g.members, name) && g.gid != who.gid {
+			who.groups = append(who.groups, g.gid)
+		}
+	}
+	return who, nil
 }
 
 func lookupGroup(who *identity, name string, groups []groupEntry) error {

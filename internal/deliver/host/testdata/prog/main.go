@@ -33,7 +33,8 @@ func run(what string, args []string) error {
 	case "die":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "env":
-		fmt.Println(strings.Join(os.Environ(), "\n"))
+		_, err := fmt.Println(strings.Join(os.Environ(), "\n"))
+		return err
 	case "id":
 		return printID()
 	case "cat":
@@ -50,8 +51,7 @@ func run(what string, args []string) error {
 	case "trap":
 		return trap(args)
 	case "wait":
-		fmt.Println("ready")
-		select {}
+		return wait()
 	case "stubborn":
 		return stubborn()
 	case "tcp":
@@ -64,10 +64,6 @@ func run(what string, args []string) error {
 		return terminal()
 	case "syscalls":
 		return syscalls()
-	case "mem":
-		data, err := os.ReadFile(args[0])
-		fmt.Print(string(data))
-		return err
 	}
 	return fmt.Errorf("what is %q?", what)
 }
@@ -124,6 +120,19 @@ func trap(args []string) error {
 		}
 	}
 	return nil
+}
+
+// wait waits for ever, and does nothing about signals, as a C program would be: the handlers that Go
+// installs are taken away.
+func wait() error {
+	var none [32]byte // struct sigaction with SIG_DFL
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR2} {
+		if _, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0); errno != 0 {
+			return errno
+		}
+	}
+	fmt.Println("ready")
+	select {}
 }
 
 // stubborn ignores all it can, and so do its children, one of which is in a session of its own.
