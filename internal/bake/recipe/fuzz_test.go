@@ -29,6 +29,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("a: |\n" + strings.Repeat("\n", 5000))
 	f.Add(head + "params: {a: {default: b}}\nlabels: {x: \"$${a}${a}$\", \"y z\": \" \\t\\u2028\\x85\", \"yes\": |2-\n  }\n")
 	f.Add(head + "labels:\n  a: >-\n    x\n\n     y\n  b: |+\n    c\n\n")
+	s := compileSchema(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		read := func(path string) ([]byte, error) {
 			if path == "recipe.yaml" {
@@ -45,6 +46,9 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		checkRender(t, r, read)
+		if err := validate(t, s, text); err != nil {
+			t.Errorf("the schema refuses what Load takes: %v", err)
+		}
 		r.Dir = t.TempDir() // sources aren't there
 		Lint(r)
 	})

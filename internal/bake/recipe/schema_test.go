@@ -291,7 +291,7 @@ func TestSchemaIsCurrent(t *testing.T) {
 	}
 }
 
-func compileSchema(t *testing.T) *jsonschema.Schema {
+func compileSchema(t testing.TB) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema.Recipe()))
 	if err != nil {
@@ -326,14 +326,14 @@ func instance(n *node) any {
 	case n.tag == "!!int" || n.tag == "!!float":
 		return json.Number(n.text)
 	case n.tag == "!!bool":
-		return n.text == "true"
+		return strings.EqualFold(n.text, "true")
 	case n.tag == "!!null":
 		return nil
 	}
 	return n.text
 }
 
-func validate(t *testing.T, s *jsonschema.Schema, text string) error {
+func validate(t testing.TB, s *jsonschema.Schema, text string) error {
 	t.Helper()
 	rep := &reporter{file: "recipe.yaml"}
 	root := parseYAML([]byte(text), rep)
