@@ -186,6 +186,11 @@ func (k Keyring) verifyOne(signed []byte, p *packet.OpaquePacket, now time.Time)
 	if err := p.Serialize(&raw); err != nil {
 		return "", err
 	}
+	if latest := now.Add(maxFuture); sig.CreationTime.After(latest) {
+		return "", fmt.Errorf("%s: signed on %s, which is not yet", name, sig.CreationTime.UTC().Format(time.RFC1123))
+	} else if sig.CreationTime.After(now) {
+		now = sig.CreationTime // clocks differ a little
+	}
 	config := &packet.Config{Time: func() time.Time { return now }}
 	checked, signer, err := openpgp.VerifyDetachedSignature(k.keys, bytes.NewReader(signed), &raw, config)
 	if signer == nil && errors.Is(err, pgperrors.ErrUnknownIssuer) {
