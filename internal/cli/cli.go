@@ -100,9 +100,9 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 		&cobra.Group{ID: groupMove, Title: "Name and move images"},
 	)
 	root.AddCommand(
-		lockCmd(env), bakeCmd(env), runCmd(env), schemaCmd(env),
-		imagesCmd(env), inspectCmd(env), filesCmd(env), catCmd(env), ownerCmd(env), historyCmd(env), diffCmd(env), verifyCmd(env),
-		tagCmd(env), untagCmd(env), exportCmd(env),
+		lockCmd(env), bakeCmd(env), env.asRoot(runCmd(env)), schemaCmd(env),
+		imagesCmd(env), inspectCmd(env), filesCmd(env), env.asRoot(catCmd(env)), ownerCmd(env), historyCmd(env), env.asRoot(diffCmd(env)), verifyCmd(env),
+		tagCmd(env), untagCmd(env), env.asRoot(exportCmd(env)),
 		versionCmd(env), manCmd(env), exitCodesTopic(),
 	)
 

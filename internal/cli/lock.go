@@ -49,6 +49,11 @@ move with them, or of all. What changed is printed. An update may also name a ur
 		if err != nil {
 			return err
 		}
+		if r.From.IsRecipe() { // which is baked first
+			if done, err := env.enterUserNS(cmd.Context()); done {
+				return err
+			}
+		}
 		upd := bake.Update{All: update && len(args) == 1, Packages: args[1:]}
 		return env.lock(cmd, r, upd, why)
 	}

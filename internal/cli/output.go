@@ -104,8 +104,8 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d min", d/time.Minute)
 	case d < 2*day:
 		return fmt.Sprintf("%d h", d/time.Hour)
-	case d < 60*day:
-		return fmt.Sprintf("%d days", d/day)
+	case d < 120*day:
+		return fmt.Sprintf("%d days", d.Round(day)/day)
 	case d < 730*day:
 		return fmt.Sprintf("%d months", d/(30*day))
 	}

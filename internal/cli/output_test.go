@@ -28,7 +28,7 @@ func TestSpan(t *testing.T) {
 	const day = 24 * time.Hour
 	for d, want := range map[time.Duration]string{
 		0: "0.0 s", 1500 * time.Millisecond: "1.5 s", 100 * time.Second: "100 s", 3 * time.Minute: "3 min", 5 * time.Hour: "5 h",
-		3 * day: "3 days", 90 * day: "3 months", 800 * day: "2 years",
+		3 * day: "3 days", 90*day - time.Second: "90 days", 200 * day: "6 months", 800 * day: "2 years",
 	} {
 		if got := span(d); got != want {
 			t.Errorf("span(%v) = %q, want %q", d, got, want)

@@ -69,7 +69,12 @@ func (env *Env) printOwner(o index.Owner) error {
 	case index.OwnerOther:
 		ps = append(ps, pair{"from", "an image that was not baked here"})
 	}
-	for _, p := range o.Packages {
+	packages := o.Packages
+	if len(packages) > maxNames {
+		ps = append(ps, pair{"packages", fmt.Sprintf("%d have something there: %s", len(packages), packageNames(packages))})
+		packages = nil
+	}
+	for _, p := range packages {
 		ps = append(ps, pair{"package", fmt.Sprintf("%s %s %s", p.Name, p.Version, p.Arch)})
 		if p.Source != p.Name || p.SourceVersion != p.Version {
 			ps = append(ps, pair{"source", strings.TrimSpace(p.Source + " " + p.SourceVersion)})
@@ -81,4 +86,12 @@ func (env *Env) printOwner(o index.Owner) error {
 		pair{"image", string(o.Image)},
 		pair{"baked", fmt.Sprintf("%s (%s) by %s", o.Baked.UTC().Format(time.DateTime), ago(o.Baked), o.By)},
 	)...)
+}
+
+func packageNames(packages []index.Package) string {
+	var names []string
+	for _, p := range packages {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, " ")
 }

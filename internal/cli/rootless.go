@@ -8,6 +8,8 @@ import (
 
 	"brickyard/internal/bake/rootfs"
 	"brickyard/internal/userns"
+
+	"github.com/spf13/cobra"
 )
 
 // Inner runs the parts of the program that it starts itself, told by the first argument. It returns
@@ -25,6 +27,19 @@ func Inner(args []string) {
 			os.Exit(exitFailed)
 		}
 	}
+}
+
+// asRoot makes a command run as root of a user namespace when an ordinary user calls it: images hold files
+// of many users.
+func (env *Env) asRoot(cmd *cobra.Command) *cobra.Command {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if done, err := env.enterUserNS(cmd.Context()); done {
+			return err
+		}
+		return run(cmd, args)
+	}
+	return cmd
 }
 
 // enterUserNS runs the whole command again as root of a user namespace when an ordinary user called

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // InitCommand is the first argument with which the program starts itself in a new user namespace.
@@ -69,7 +71,12 @@ func Enter(ctx context.Context, args []string) (code int, err error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wait}
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", marker, os.Getuid()))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		Pdeathsig:  syscall.SIGTERM,
+		// Until its ids are mapped the child is nobody, who loses all capabilities when a program starts.
+		AmbientCaps: []uintptr{unix.CAP_SETUID, unix.CAP_SETGID},
+	}
 	runtime.LockOSThread() // Pdeathsig is about the thread that forked
 	defer runtime.UnlockOSThread()
 	err = cmd.Start()

@@ -302,16 +302,10 @@ func writeFile(path string, data []byte) error {
 	return nil
 }
 
-// addTo unpacks the index into u, no further than it said it would go.
+// addTo unpacks the index into u, no further than it said it would go. Unpacking takes longer than reading the
+// paragraphs, so it has a goroutine of its own.
 func (f *fetchedIndex) addTo(u *Universe, rel *Release) error {
-	var r io.Reader = bytes.NewReader(f.data)
-	var err error
-	switch f.ext {
-	case ".xz":
-		r, err = xz.NewReader(r, 0)
-	case ".gz":
-		r, err = gzip.NewReader(r)
-	}
+	r, err := f.unpack()
 	if err != nil {
 		return err
 	}
@@ -320,14 +314,32 @@ func (f *fetchedIndex) addTo(u *Universe, rel *Release) error {
 		limit = maxIndex
 	}
 	bounded := &io.LimitedReader{R: r, N: limit + 1}
-	if err := u.AddIndex(rel, bounded); err != nil {
-		return err
-	}
-	if bounded.N == 0 {
-		return fmt.Errorf("unpacks to more than %d bytes", limit)
-	}
+	pr, pw := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := io.CopyBuffer(struct{ io.Writer }{pw}, bounded, make([]byte, 1<<20))
+		if err == nil && bounded.N == 0 {
+			err = fmt.Errorf("unpacks to more than %d bytes", limit)
+		}
+		pw.CloseWithError(err)
+	}()
+	err = u.AddIndex(rel, pr)
+	pr.CloseWithError(err) // ends the goroutine when there is an error here
+	<-done
 	f.data = nil
-	return nil
+	return err
+}
+
+func (f *fetchedIndex) unpack() (io.Reader, error) {
+	r := bytes.NewReader(f.data)
+	switch f.ext {
+	case ".xz":
+		return xz.NewReader(r, 0)
+	case ".gz":
+		return gzip.NewReader(r)
+	}
+	return r, nil
 }
 
 // URLs returns where a file of the source id may be had from, as p.Filename and p.SourceID of a [Package] name it.

@@ -18,6 +18,9 @@ type checker struct {
 	r       *Recipe
 	opts    Options
 	sources map[string]source // place → file beside the recipe
+
+	users, groups map[string]bool // names that the recipe declares
+	gids          map[string]int  // of declared groups
 }
 
 // The words that a recipe may use.
@@ -134,6 +137,7 @@ func (c *checker) recipe() {
 	c.archives()
 	c.pins()
 	c.packages()
+	c.noteAccounts()
 	c.accounts()
 	c.contents()
 	c.deletions()
@@ -330,9 +334,9 @@ func (c *checker) config() {
 	c.path("workdir", r.Workdir)
 	if r.User != "" || c.isText("user") {
 		user, group, hasGroup := strings.Cut(r.User, ":")
-		c.account("user", user, c.userNames(), "user")
+		c.account("user", user, c.users, "user")
 		if hasGroup {
-			c.account("user", group, c.groupNames(), "group")
+			c.account("user", group, c.groups, "group")
 		}
 	}
 	for place, argv := range map[string][]string{"entrypoint": r.Entrypoint, "command": r.Command} {
@@ -398,6 +402,10 @@ func (c *checker) healthHTTP(s string) {
 }
 
 func (c *checker) state() {
+	seen, all := map[string]int{}, map[string]bool{}
+	for _, p := range c.r.State {
+		all[p] = p != "/"
+	}
 	for i, p := range c.r.State {
 		place := fmt.Sprintf("state[%d]", i)
 		if p == "/" {
@@ -405,11 +413,22 @@ func (c *checker) state() {
 			continue
 		}
 		c.path(place, p)
-		for j, other := range c.r.State[:i] {
-			if other != "/" && (below(p, other) || below(other, p) || p == other) {
-				c.bad(place, "the outer one is enough", "%s: %s and state[%d], %s, overlap", place, p, j, other)
-				break
-			}
+		c.once(seen, p, place, p)
+		if outer := above(p, all); outer != "" {
+			c.bad(place, "the outer one is enough", "%s: %s is inside %s, which is state, too", place, p, outer)
+		}
+	}
+}
+
+// above is the directory above the path p, the nearest first, that is in a set; "" for none.
+func above(p string, set map[string]bool) string {
+	for {
+		i := strings.LastIndexByte(p, '/')
+		if i <= 0 {
+			return ""
+		}
+		if p = p[:i]; set[p] {
+			return p
 		}
 	}
 }

@@ -45,25 +45,18 @@ func (c *checker) user(place string, u User, gids map[string]int) {
 	if u.GID != nil {
 		c.id(place+".gid", *u.GID, u.Name)
 	}
-	groups := c.groupNames()
 	if u.Group != "" || c.isText(place+".group") {
-		c.account(place+".group", u.Group, groups, "group")
+		c.account(place+".group", u.Group, c.groups, "group")
 	}
 	for j, g := range u.Groups {
-		c.account(fmt.Sprintf("%s.groups[%d]", place, j), g, groups, "group")
+		c.account(fmt.Sprintf("%s.groups[%d]", place, j), g, c.groups, "group")
 	}
 	c.unique(place+".groups", u.Groups)
-	declared := func(name string) *Group {
-		i := slices.IndexFunc(c.r.Groups, func(g Group) bool { return g.Name == name })
-		if i < 0 {
-			return nil
-		}
-		return &c.r.Groups[i]
-	}
-	switch g := declared(u.PrimaryGroup()); {
-	case g != nil && u.GID != nil && *u.GID != g.GID:
-		c.bad(place+".gid", "", "%s: gid %d, but group %s has %d", place, *u.GID, g.Name, g.GID)
-	case g == nil && u.Group == "" && u.GID == nil && u.Name != "" && c.isText(place+".uid"):
+	gid, declared := c.gids[u.PrimaryGroup()]
+	switch {
+	case declared && u.GID != nil && *u.GID != gid:
+		c.bad(place+".gid", "", "%s: gid %d, but group %s has %d", place, *u.GID, u.PrimaryGroup(), gid)
+	case !declared && u.Group == "" && u.GID == nil && u.Name != "" && c.isText(place+".uid"):
 		if line, taken := gids[strconv.Itoa(u.UID)]; taken {
 			c.bad(place, "give the user a group or a gid", "%s: its own group would have gid %d, taken on line %d", place, u.UID, line)
 		}
@@ -90,28 +83,22 @@ func (c *checker) id(place string, id int, name string) {
 	}
 }
 
-func (c *checker) userNames() []string {
-	names := []string{"root"}
-	for _, u := range c.r.Users {
-		names = append(names, u.Name)
-	}
-	return names
-}
-
-func (c *checker) groupNames() []string {
-	names := []string{"root"}
+// noteAccounts makes the names that the recipe declares known.
+func (c *checker) noteAccounts() {
+	c.users, c.groups, c.gids = map[string]bool{"root": true}, map[string]bool{"root": true}, map[string]int{}
 	for _, g := range c.r.Groups {
-		names = append(names, g.Name)
+		c.groups[g.Name] = true
+		c.gids[g.Name] = g.GID
 	}
 	for _, u := range c.r.Users {
-		names = append(names, u.PrimaryGroup())
+		c.users[u.Name] = true
+		c.groups[u.PrimaryGroup()] = true
 	}
-	return names
 }
 
 // account reports an owner that can't exist. What a base brings isn't known here, so that any name will
 // do unless the image starts from nothing.
-func (c *checker) account(place, name string, known []string, what string) {
+func (c *checker) account(place, name string, known map[string]bool, what string) {
 	if numericID.MatchString(name) {
 		if n, err := strconv.ParseInt(name, 10, 64); err != nil || n > maxID {
 			c.bad(place, "", "%s: id %s is too large", place, name)
@@ -122,8 +109,8 @@ func (c *checker) account(place, name string, known []string, what string) {
 		c.bad(place, "", "%s: %q can't name a %s", place, name, what)
 		return
 	}
-	if c.r.From.Scratch && !slices.Contains(known, name) {
-		hint := didYouMean(name, known)
+	if c.r.From.Scratch && !known[name] {
+		hint := didYouMean(name, slices.Sorted(maps.Keys(known)))
 		if hint == "" {
 			hint = "declare it under " + what + "s"
 		}
@@ -134,10 +121,10 @@ func (c *checker) account(place, name string, known []string, what string) {
 // owned checks owner, group and mode of a file or directory.
 func (c *checker) owned(place, owner, group, mode string) {
 	if owner != "" || c.isText(place+".owner") {
-		c.account(place+".owner", owner, c.userNames(), "user")
+		c.account(place+".owner", owner, c.users, "user")
 	}
 	if group != "" || c.isText(place+".group") {
-		c.account(place+".group", group, c.groupNames(), "group")
+		c.account(place+".group", group, c.groups, "group")
 	}
 	c.match(place+".mode", mode, modeRE, `three or four octal digits, as "0644"`)
 }

@@ -293,12 +293,13 @@ func (l *linter) isState(dir string) bool {
 
 // stateInside looks for what the recipe puts where state will hide it.
 func (l *linter) stateInside() {
+	state := map[string]bool{}
+	for _, s := range l.r.State {
+		state[s] = true
+	}
 	check := func(place, p string) {
-		for _, s := range l.r.State {
-			if p == s || below(p, s) {
-				l.add("state-inside", place, "%s is put inside %s, which is state", p, s)
-				return
-			}
+		if outer := above(p+"/", state); outer != "" { // or p itself
+			l.add("state-inside", place, "%s is put inside %s, which is state", p, outer)
 		}
 	}
 	for i, f := range l.r.Files {
@@ -308,7 +309,7 @@ func (l *linter) stateInside() {
 		check(fmt.Sprintf("links[%d]", i), link.Path)
 	}
 	for i, d := range l.r.Directories {
-		if !slices.Contains(l.r.State, d.Path) { // which only says who owns it
+		if !state[d.Path] { // which only says who owns it
 			check(fmt.Sprintf("directories[%d]", i), d.Path)
 		}
 	}

@@ -190,7 +190,7 @@ func TestProblems(t *testing.T) {
 		{"health port", head + "ports: {http: 80}\nhealth: {http: htp/x, timeout: soon}\n",
 			"recipe.yaml:4:16: health.http: no port htp (did you mean \"http\"?)\nrecipe.yaml:4:32: health.timeout: \"soon\" is not a duration (as \"30s\" or \"1m30s\")\n"},
 		{"state", head + "state: [/, /a, /a/b]\n",
-			"recipe.yaml:3:9: state[0]: / can't be state as a whole (name the directories below it)\nrecipe.yaml:3:16: state[2]: /a/b and state[1], /a, overlap (the outer one is enough)\n"},
+			"recipe.yaml:3:9: state[0]: / can't be state as a whole (name the directories below it)\nrecipe.yaml:3:16: state[2]: /a/b is inside /a, which is state, too (the outer one is enough)\n"},
 		{"expiry", head + "expires: soon\n", "recipe.yaml:3:10: expires: \"soon\" is neither a span nor a date (as 90d, 12w or \"2027-01-31\")\n"},
 		{"expiry that isn't a day", head + "expires: 2027-02-30\n", "recipe.yaml:3:10: expires: \"2027-02-30\" is neither a span nor a date (as 90d, 12w or \"2027-01-31\")\n"},
 		{"lifecycle", head + "lifecycle: durible\n", "recipe.yaml:3:12: lifecycle: unknown word \"durible\" (did you mean \"durable\"?)\n"},

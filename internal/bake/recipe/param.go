@@ -153,6 +153,23 @@ type substituter struct {
 	rep    *reporter
 	params map[string]Param
 	values map[string]string
+	added  int // bytes
+}
+
+// maxSubstituted bounds what values can add to a recipe, each of them at each of its uses.
+const maxSubstituted = 4 << 20
+
+// value is that of a parameter, or "" when all of them together have become too long.
+func (s *substituter) value(n *node, name string) string {
+	v := s.values[name]
+	if s.added > maxSubstituted {
+		return ""
+	}
+	if s.added += len(v); s.added > maxSubstituted {
+		s.rep.add(n.pos, "", "parameters add more than %d MiB to the recipe", maxSubstituted>>20)
+		return ""
+	}
+	return v
 }
 
 func (s *substituter) node(n *node) {
@@ -167,7 +184,7 @@ func (s *substituter) node(n *node) {
 	}
 	if m := paramUse.FindStringSubmatch(n.text); m != nil {
 		if p, ok := s.params[m[1]]; ok {
-			n.text, n.tag, n.fromParam = s.values[m[1]], p.tag(), true
+			n.text, n.tag, n.fromParam = s.value(n, m[1]), p.tag(), true
 			return
 		}
 	}
@@ -196,7 +213,7 @@ func (s *substituter) text(n *node) string {
 			rest = rest[i+2:]
 			continue
 		}
-		b.WriteString(s.values[name])
+		b.WriteString(s.value(n, name))
 		rest = after
 	}
 }

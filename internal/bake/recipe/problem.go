@@ -69,6 +69,9 @@ func (r *reporter) add(p pos, hint, format string, args ...any) {
 		r.more++
 		return
 	}
+	if last := len(r.lines); p.line > last && last > 0 { // YAML counts an end that isn't a line
+		p = pos{last, len([]rune(r.lines[last-1])) + 1}
+	}
 	r.list = append(r.list, Problem{
 		File: r.file, Line: p.line, Column: p.column,
 		Message: fmt.Sprintf(format, args...),
@@ -122,8 +125,11 @@ func printable(c rune) rune {
 	return c
 }
 
-// nearest is the one of names that is most like name, or "" when none is.
+// nearest is the one of names that is most like name, or "" when none is, or there are too many to compare.
 func nearest(name string, names []string) string {
+	if len(names) > 200 {
+		return ""
+	}
 	best, limit := "", len(name)/3+1
 	for _, n := range names {
 		if d := distance(name, n); d <= limit && (best == "" || d < distance(name, best)) {

@@ -193,9 +193,6 @@ func syntaxProblem(rep *reporter, err error) {
 	if unfinished && bad.ContextMark.Line > 0 { // where it starts says more than where it was missed
 		at = pos{bad.ContextMark.Line, bad.ContextMark.Column}
 	}
-	if last := len(rep.lines); at.line > last { // the parser counts an end that isn't a line
-		at = pos{last, len([]rune(rep.lines[last-1])) + 1}
-	}
 	hint := ""
 	for _, h := range syntaxHints {
 		if strings.Contains(bad.Message, h.in) {

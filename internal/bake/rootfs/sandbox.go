@@ -1,9 +1,9 @@
 package rootfs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,7 +124,7 @@ func (sb Sandbox) Run(ctx context.Context, steps []Step, out io.Writer) error {
 	case res.Exit != "":
 		return &StepError{Step: res.Step, Exit: res.Exit, Output: tail.String()}
 	case !res.Done:
-		return fmt.Errorf("sandbox: %w\n%s", errors.Join(waitErr, readErr), tail.String())
+		return fmt.Errorf("sandbox: %s (%w)", strings.TrimSpace(tail.String()), cmp.Or(waitErr, readErr))
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (j *job) mount() error {
 		return fmt.Errorf("mounts private: %w", err)
 	}
 	// volatile: an upper directory that a crash leaves behind is thrown away, so nothing in it need be synced.
-	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile,index=off,metacopy=off,redirect_dir=off", j.Lower, j.Upper, j.Work)
+	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile,index=off,metacopy=off,redirect_dir=nofollow", j.Lower, j.Upper, j.Work)
 	if j.UserNS {
 		opts += ",userxattr"
 	}
