@@ -70,8 +70,12 @@ func (env *Env) printOwner(o index.Owner) error {
 		ps = append(ps, pair{"from", "an image that was not baked here"})
 	}
 	packages := o.Packages
-	if len(packages) > maxNames {
-		ps = append(ps, pair{"packages", fmt.Sprintf("%d have something there: %s", len(packages), packageNames(packages))})
+	switch {
+	case o.OneOf:
+		ps = append(ps, pair{"package", "one of " + env.packageNames(packages)})
+		packages = nil
+	case len(packages) > maxNames:
+		ps = append(ps, pair{"packages", fmt.Sprintf("%d have something there: %s", len(packages), env.packageNames(packages))})
 		packages = nil
 	}
 	for _, p := range packages {
@@ -88,9 +92,14 @@ func (env *Env) printOwner(o index.Owner) error {
 	)...)
 }
 
-func packageNames(packages []index.Package) string {
+// packageNames lists packages, with -v all of them.
+func (env *Env) packageNames(packages []index.Package) string {
 	var names []string
-	for _, p := range packages {
+	for i, p := range packages {
+		if i == maxRows && !env.verbose {
+			names = append(names, fmt.Sprintf("and %d more", len(packages)-i))
+			break
+		}
 		names = append(names, p.Name)
 	}
 	return strings.Join(names, " ")

@@ -226,9 +226,9 @@ func TestOwner(t *testing.T) {
 		{"changed by a script", "/etc/nsswitch.conf", "/etc/nsswitch.conf", index.OwnerScript, "libc6", 0, "", base.Image},
 		{"own line of the recipe", "/srv/www/index.html", "/srv/www/index.html", index.OwnerRecipe, "", 5, "{path: /srv/www/index.html, source: index.html}", web.Image},
 		{"nearest line of the recipe", "/srv/www/more", "/srv/www/more", index.OwnerRecipe, "", 6, "{path: /srv, tree: srv}", web.Image},
-		{"directory that all layers have", "/etc", "/etc", index.OwnerPackage, "libc6", 0, "", base.Image},
 		{"directory of several packages", "/usr", "/usr", index.OwnerPackage, "coreutils libc6", 0, "", base.Image},
-		{"root", "/", "/", index.OwnerPackage, "libc6", 0, "", base.Image},
+		{"directory of those who are in it", "/etc", "/etc", index.OwnerPackage, "libc6", 0, "", base.Image},
+		{"root", "/", "/", index.OwnerPackage, "coreutils libc6", 0, "", base.Image},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o, err := c.Owner(web, tt.path)

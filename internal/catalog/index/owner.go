@@ -88,7 +88,8 @@ type Owner struct {
 	Entry tree.Entry `json:"-"`
 
 	Kind     string    `json:"kind"`               // an Owner constant
-	Packages []Package `json:"packages,omitempty"` // that brought the path; a directory may have several
+	Packages []Package `json:"packages,omitempty"` // that brought the path, or of a directory, what is in it
+	OneOf    bool      `json:"one_of,omitempty"`   // which of Packages is not recorded
 	Place    *Place    `json:"place,omitempty"`    // OwnerRecipe
 	Text     string    `json:"text,omitempty"`     // the recipe's entry, as it was rendered, on one line
 	File     string    `json:"file,omitempty"`     // the recipe's
@@ -206,18 +207,26 @@ func (c *Catalog) judge(o *Owner, r Record, p string) error {
 	if err != nil {
 		return err
 	}
-	for _, i := range owners[p] {
+	of := owners[p]
+	if o.Entry.Type == tree.Dir && len(of) == 0 {
+		of = ownersBelow(owners, p)
+	}
+	for _, i := range of {
 		o.Packages = append(o.Packages, r.Packages[i])
 	}
 	kind := LayerOther
 	if o.Layer < len(r.Layers) {
 		kind = r.Layers[o.Layer].Kind
 	}
+	if o.Entry.Type == tree.Dir && len(of) > 0 && kind == LayerScripts {
+		kind = LayerPackages // scripts come after packages: they changed the directory, and did not make it
+	}
 	switch kind {
 	case LayerPackages:
 		o.Kind = OwnerPackage
 		if len(o.Packages) == 0 {
 			o.Packages = r.packagesOf(r.Layers[o.Layer])
+			o.OneOf = len(o.Packages) > 1
 		}
 	case LayerScripts:
 		o.Kind = OwnerScript
@@ -230,6 +239,23 @@ func (c *Catalog) judge(o *Owner, r Record, p string) error {
 		o.Kind = OwnerOther
 	}
 	return nil
+}
+
+// ownersBelow are the packages that brought something below the directory dir: it is there for them.
+func ownersBelow(owners map[string][]int, dir string) []int {
+	prefix := dir + "/"
+	if dir == "." {
+		prefix = ""
+	}
+	found := map[int]bool{}
+	for p, of := range owners {
+		if strings.HasPrefix(p, prefix) {
+			for _, i := range of {
+				found[i] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // packagesOf are the packages whose files are in a layer: the nearest to an answer when no list says more.
