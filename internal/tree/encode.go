@@ -1,8 +1,6 @@
 package tree
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -95,15 +93,19 @@ func plain(s string) bool {
 
 // Decode reads what Encode wrote. Errors: ErrFormat with the line.
 func Decode(data []byte) (Tree, error) {
-	sc := bufio.NewScanner(bytes.NewReader(data))
-	sc.Buffer(nil, 1<<20) // a path has at most 4096 bytes, quoted four times that; attributes at most 64 KiB each
-	if !sc.Scan() || sc.Text() != header {
+	first, rest, _ := strings.Cut(string(data), "\n")
+	if first != header {
 		return nil, fmt.Errorf("%w: no header", ErrFormat)
 	}
-	t := make(Tree, bytes.Count(data, []byte{'\n'}))
-	last := ""
-	for n := 2; sc.Scan(); n++ {
-		p, e, err := decodeLine(sc.Text())
+	t := make(Tree, strings.Count(rest, "\n"))
+	last, n := "", 1
+	for line := range strings.Lines(rest) {
+		n++
+		line, ended := strings.CutSuffix(line, "\n")
+		p, e, err := decodeLine(line)
+		if err == nil && !ended {
+			err = errors.New("cut off")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrFormat, n, err)
 		}
@@ -112,9 +114,6 @@ func Decode(data []byte) (Tree, error) {
 		}
 		last = p
 		t[p] = e
-	}
-	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return t, nil
 }
@@ -134,7 +133,7 @@ func decodeLine(line string) (string, Entry, error) {
 	size, digest := f.word(), f.word()
 	if e.Type == Regular {
 		n, err := strconv.ParseUint(size, 10, 62)
-		if err != nil || len(digest) != 64 {
+		if err != nil || !isHex(digest) {
 			return "", e, errors.New("size or digest")
 		}
 		e.Size, e.Digest = int64(n), Digest("sha256:"+digest)
@@ -143,7 +142,27 @@ func decodeLine(line string) (string, Entry, error) {
 	for f.err == nil && f.rest != "" {
 		f.attribute(&e)
 	}
+	if f.err == nil && (!clean(p) || e.Hard != "" && !clean(e.Hard)) {
+		f.err = fmt.Errorf("path %q", p)
+	}
 	return p, e, f.err
+}
+
+func isHex(digest string) bool {
+	return len(digest) == 64 && strings.Trim(digest, "0123456789abcdef") == ""
+}
+
+// clean says whether p is a path as trees have it: whoever makes what a listing says must not leave the root.
+func clean(p string) bool {
+	if p == "." {
+		return true
+	}
+	for c := range strings.SplitSeq(p, "/") {
+		if c == "" || c == "." || c == ".." {
+			return false
+		}
+	}
+	return strings.IndexByte(p, 0) < 0
 }
 
 // fields takes a line apart, and remembers the first error.

@@ -153,8 +153,7 @@ func Diff(from, to Tree) Tree {
 		if _, ok := to[p]; ok {
 			continue
 		}
-		parent, ok := to[Parent(p)]
-		if ok && parent.Type == Dir {
+		if d := Parent(p); p != "." && (d == "." || to[d].Type == Dir) {
 			layer[p] = Entry{Type: Whiteout}
 		}
 	}
