@@ -412,7 +412,10 @@ func (c *checker) state() {
 			c.bad(place, "name the directories below it", "%s: / can't be state as a whole", place)
 			continue
 		}
-		c.path(place, p)
+		if err := checkPath(p); err != nil {
+			c.bad(place, "", "%s: %v", place, err)
+			continue
+		}
 		c.once(seen, p, place, p)
 		if outer := above(p, all); outer != "" {
 			c.bad(place, "the outer one is enough", "%s: %s is inside %s, which is state, too", place, p, outer)

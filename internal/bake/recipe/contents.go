@@ -110,7 +110,10 @@ func (c *checker) account(place, name string, known map[string]bool, what string
 		return
 	}
 	if c.r.From.Scratch && !known[name] {
-		hint := didYouMean(name, slices.Sorted(maps.Keys(known)))
+		hint := ""
+		if !c.rep.full() {
+			hint = didYouMean(name, slices.Sorted(maps.Keys(known)))
+		}
 		if hint == "" {
 			hint = "declare it under " + what + "s"
 		}
@@ -174,16 +177,17 @@ func (c *checker) contents() {
 
 // insideSolid reports entries whose directory is a file or a link.
 func (c *checker) insideSolid(solid map[string]string) {
-	check := func(place, p string) {
-		for dir := path.Dir(p); len(dir) > 1; dir = path.Dir(dir) {
-			if what, ok := solid[dir]; ok {
-				c.bad(place+".path", "", "%s: %s is inside %s, which is %s", place, p, dir, what)
-				return
-			}
-		}
+	dirs := map[string]bool{}
+	for p := range solid {
+		dirs[p] = true
 	}
-	if len(solid) == 0 {
-		return
+	check := func(place, p string) {
+		if checkPath(p) != nil { // reported
+			return
+		}
+		if dir := above(p, dirs); dir != "" {
+			c.bad(place+".path", "", "%s: %s is inside %s, which is %s", place, p, dir, solid[dir])
+		}
 	}
 	for i, d := range c.r.Directories {
 		check(fmt.Sprintf("directories[%d]", i), d.Path)

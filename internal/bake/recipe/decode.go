@@ -96,12 +96,7 @@ func (d *decoder) structure(n *node, v reflect.Value, place string) {
 	for _, e := range n.entries {
 		i, ok := keys[e.key]
 		if !ok {
-			names := slices.Sorted(maps.Keys(keys))
-			hint := didYouMean(e.key, names)
-			if hint == "" {
-				hint = "known: " + strings.Join(names, ", ")
-			}
-			d.rep.add(e.pos, hint, "unknown key %q", e.key)
+			d.rep.add(e.pos, d.nearKey(e.key, keys), "unknown key %q", e.key)
 			continue
 		}
 		d.value(e.value, v.Field(i), join(place, e.key), v.Type().Field(i).Tag)
@@ -112,6 +107,18 @@ func (d *decoder) structure(n *node, v reflect.Value, place string) {
 			d.rep.add(n.pos, "", "%s needs %q", orFile(place), key)
 		}
 	}
+}
+
+// nearKey is a hint for an unknown key.
+func (d *decoder) nearKey(key string, keys map[string]int) string {
+	if d.rep.full() {
+		return ""
+	}
+	names := slices.Sorted(maps.Keys(keys))
+	if hint := didYouMean(key, names); hint != "" {
+		return hint
+	}
+	return "known: " + strings.Join(names, ", ")
 }
 
 func (d *decoder) list(n *node, v reflect.Value, place string, tag reflect.StructTag) {

@@ -74,9 +74,22 @@ func (r *reporter) add(p pos, hint, format string, args ...any) {
 	}
 	r.list = append(r.list, Problem{
 		File: r.file, Line: p.line, Column: p.column,
-		Message: fmt.Sprintf(format, args...),
+		Message: cut(fmt.Sprintf(format, args...)),
 		Snippet: r.snippet(p), Hint: hint,
 	})
+}
+
+// maxMessage is enough for any message, but not for all of a value that it quotes, in characters.
+const maxMessage = 1000
+
+func cut(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	if runes := []rune(message); len(runes) > maxMessage {
+		return string(runes[:maxMessage]) + "…"
+	}
+	return message
 }
 
 // full reports whether further problems are only counted.
