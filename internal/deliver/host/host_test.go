@@ -63,7 +63,10 @@ type runSpec struct {
 	Args        []string
 	User        string
 	TTY         bool
+	Net         string
 	Publish     []PortMap
+	Volumes     []VolumeMap
+	Memory      int64
 	StopTimeout time.Duration
 }
 
@@ -81,6 +84,7 @@ func testRun() int {
 	}
 	code, err := Run(context.Background(), st, spec.Image, Options{
 		Args: spec.Args, User: spec.User, TTY: spec.TTY, Publish: spec.Publish, StopTimeout: spec.StopTimeout,
+		Net: spec.Net, Volumes: spec.Volumes, Memory: spec.Memory,
 		Signals: signals, Path: os.Getenv("PATH"),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	})
@@ -228,13 +232,21 @@ func (l *lab) start(spec runSpec, args ...string) *client {
 
 func (l *lab) launch(spec runSpec, args ...string) *client {
 	l.t.Helper()
+	c := l.prepare(spec, args...)
+	must(l.t, c.cmd.Start())
+	must(l.t, c.cmd.ExtraFiles[0].Close())
+	return c
+}
+
+// prepare is launch without the start.
+func (l *lab) prepare(spec runSpec, args ...string) *client {
+	l.t.Helper()
 	spec.Home, spec.Image, spec.Args = l.home, l.image, args
 	data, err := json.Marshal(spec)
 	must(l.t, err)
 	r, w, err := os.Pipe()
 	must(l.t, err)
-	defer r.Close()
-	_, err = w.Write(data)
+	_, err = w.Write(data) // a pipe holds it
 	must(l.t, errors.Join(err, w.Close()))
 	c := &client{lab: l, cmd: exec.Command("/proc/self/exe", "test-run"), stderr: new(bytes.Buffer)}
 	c.cmd.ExtraFiles = []*os.File{r}
@@ -244,7 +256,6 @@ func (l *lab) launch(spec runSpec, args ...string) *client {
 	out, err := c.cmd.StdoutPipe()
 	must(l.t, err)
 	c.out = bufio.NewReader(out)
-	must(l.t, c.cmd.Start())
 	return c
 }
 

@@ -255,6 +255,10 @@ func (in *initProcess) wait(pid int, c *children) (syscall.WaitStatus, error) {
 			c.ended[e.pid] = e.status
 		case sig := <-in.signals:
 			in.deliver(pid, sig.(syscall.Signal))
+		case sig := <-in.stdio.keys:
+			if in.stdio.inForeground(pid) && in.heldBack(pid, sig) {
+				in.deliver(pid, sig)
+			}
 		}
 	}
 }
@@ -267,12 +271,17 @@ func (in *initProcess) deliver(pid int, sig syscall.Signal) {
 		in.stdio.resize()
 		return
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err == nil && endsByDefault(sig) && !mindsSignal(string(status), sig) {
+	if in.heldBack(pid, sig) {
 		in.killed = sig
 		sig = syscall.SIGKILL
 	}
 	_ = syscall.Kill(pid, sig) // ESRCH: it has just ended, which wait hears of
+}
+
+// heldBack says whether a signal would end the main process, were it not the first of its PID namespace.
+func (in *initProcess) heldBack(pid int, sig syscall.Signal) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && endsByDefault(sig) && !mindsSignal(string(status), sig)
 }
 
 // children are all children of Init: the runtime, and every orphan in the PID namespace.

@@ -104,11 +104,10 @@ func connected(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	waited := false
 	var result error
 	err = raw.Write(func(fd uintptr) bool {
-		if !waited {
-			waited = true
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		if n, err := unix.Poll(ready, 0); n == 0 || err != nil {
 			return false
 		}
 		errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)

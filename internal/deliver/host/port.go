@@ -43,38 +43,46 @@ func ParsePort(s string) (PortMap, error) {
 		return fail("protocol " + strconv.Quote(proto) + " is neither tcp nor udp")
 	}
 	p := PortMap{Proto: proto}
-	i := strings.LastIndexByte(ports, ':')
-	n, err := strconv.ParseUint(ports[i+1:], 10, 16)
-	if err != nil || n == 0 {
-		return fail(strconv.Quote(ports[i+1:]) + " is no port from 1 to 65535")
+	ip, ports := cutAddress(ports)
+	var err error
+	if ip != "" {
+		if p.IP, err = netip.ParseAddr(ip); err != nil {
+			return fail(strconv.Quote(ip) + " is no IP address")
+		}
 	}
-	p.Container = uint16(n)
-	if i < 0 {
-		return p, nil
+	host, container, both := strings.Cut(ports, ":")
+	if !both {
+		host, container = "", ports
 	}
-	ports = ports[:i]
-	i = strings.LastIndexByte(ports, ':')
-	if strings.HasSuffix(ports, "]") {
-		i, ports = len(ports), ports+":"
-	}
-	if host := ports[i+1:]; host != "" {
-		n, err := strconv.ParseUint(host, 10, 16)
-		if err != nil {
+	if host != "" {
+		if p.Host, err = parsePortNumber(host); err != nil {
 			return fail(strconv.Quote(host) + " is no port from 0 to 65535")
 		}
-		p.Host = uint16(n)
 	}
-	if i < 0 {
-		return p, nil
-	}
-	ip := ports[:i]
-	if inner, ok := strings.CutPrefix(ip, "["); ok {
-		ip = strings.TrimSuffix(inner, "]")
-	}
-	if p.IP, err = netip.ParseAddr(ip); err != nil {
-		return fail(strconv.Quote(ip) + " is no IP address")
+	if p.Container, err = parsePortNumber(container); err != nil || p.Container == 0 {
+		return fail(strconv.Quote(container) + " is no port from 1 to 65535")
 	}
 	return p, nil
+}
+
+// cutAddress takes the address off [IP:]HOST:CONTAINER; "" for none.
+func cutAddress(s string) (ip, rest string) {
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		if ip, rest, ok := strings.Cut(inner, "]:"); ok {
+			return ip, rest
+		}
+		return s, "" // and no address
+	}
+	if strings.Count(s, ":") == 2 {
+		ip, rest, _ = strings.Cut(s, ":")
+		return ip, rest
+	}
+	return "", s
+}
+
+func parsePortNumber(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), err
 }
 
 // ParseExposed reads a port as an image declares it: "80", "80/tcp", "53/udp" (image-spec, config.md,

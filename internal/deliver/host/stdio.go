@@ -1,12 +1,14 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +26,8 @@ type stdio struct {
 	inputs   []func()    // copy to the child: started, and never waited for
 	outputs  []func()    // copy from the child: waited for
 	copying  sync.WaitGroup
+
+	keys chan syscall.Signal // for which the user has pressed a key, if the instance's terminal minds keys
 }
 
 // endOfFile is what a terminal takes for the end of input (termios(3), VEOF).
@@ -141,15 +145,53 @@ func (s *stdio) receiveTerminal() error {
 		return fmt.Errorf("terminal: %w", err)
 	}
 	s.resize()
-	s.inputs = append(s.inputs, func() {
-		if _, err := io.Copy(s.terminal, os.Stdin); err == nil {
-			_, _ = s.terminal.Write([]byte{endOfFile})
-		}
-	})
+	s.keys = make(chan syscall.Signal, 1)
+	s.inputs = append(s.inputs, s.typeInput)
 	s.outputs = append(s.outputs, func() {
 		_, _ = io.Copy(os.Stdout, s.terminal) // ends with EIO when the last process has closed the terminal
 	})
 	return nil
+}
+
+// typeInput passes the user's input on to the terminal, and its end.
+func (s *stdio) typeInput() {
+	buf := make([]byte, 4096)
+	for {
+		n, err := os.Stdin.Read(buf)
+		if n > 0 {
+			if _, err := s.terminal.Write(buf[:n]); err != nil {
+				return
+			}
+			s.noticeKeys(buf[:n])
+		}
+		if err != nil {
+			_, _ = s.terminal.Write([]byte{endOfFile})
+			return
+		}
+	}
+}
+
+// noticeKeys tells of keys that the instance's terminal makes a signal of (termios(3), ISIG). The
+// terminal sends the signal itself; but the first process of a PID namespace may never see it.
+func (s *stdio) noticeKeys(typed []byte) {
+	tio, err := unix.IoctlGetTermios(int(s.terminal.Fd()), unix.TCGETS)
+	if err != nil || tio.Lflag&unix.ISIG == 0 {
+		return
+	}
+	for key, sig := range map[uint8]syscall.Signal{tio.Cc[unix.VINTR]: syscall.SIGINT, tio.Cc[unix.VQUIT]: syscall.SIGQUIT} {
+		if key != 0 && bytes.IndexByte(typed, key) >= 0 {
+			select {
+			case s.keys <- sig:
+			default: // one is on its way
+			}
+		}
+	}
+}
+
+// inForeground says whether the process group of pid is the one that keys are for.
+func (s *stdio) inForeground(pid int) bool {
+	group, err := unix.IoctlGetInt(int(s.terminal.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == pid
 }
 
 // resize gives the instance's terminal the size of the user's.

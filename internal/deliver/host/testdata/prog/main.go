@@ -132,7 +132,9 @@ func wait() error {
 		}
 	}
 	fmt.Println("ready")
-	select {}
+	for {
+		syscall.Pause()
+	}
 }
 
 // stubborn ignores all it can, and so do its children, one of which is in a session of its own.
