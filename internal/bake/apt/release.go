@@ -205,8 +205,9 @@ func isSHA256(s string) bool {
 	return err == nil && len(b) == sha256.Size
 }
 
-// compressions are how a Packages file may be packed, the preferred first.
-var compressions = []string{".xz", ".gz", ""}
+// compressions are how a Packages file may be packed, the preferred first: gzip is a quarter larger than xz, and
+// three times as fast to unpack, which every lock does, where few download.
+var compressions = []string{".gz", ".xz", ""}
 
 // packages returns the Packages file of a component for an architecture, and its size unpacked (-1 when the
 // Release doesn't tell).

@@ -66,7 +66,19 @@ func newOracle(t testing.TB) oracle {
 	return oracle{dir}
 }
 
+// trace is what apt says while it decides.
+func (o oracle) trace(recommends bool, packages ...string) string {
+	debug := []string{"-o", "Debug::pkgDepCache::Marker=1", "-o", "Debug::pkgDepCache::AutoInstall=1", "-o", "Debug::pkgProblemResolver=1"}
+	_, out, _ := o.run(recommends, append(debug, packages...)...)
+	return out
+}
+
 func (o oracle) install(recommends bool, packages ...string) ([]string, error) {
+	list, _, err := o.run(recommends, packages...)
+	return list, err
+}
+
+func (o oracle) run(recommends bool, packages ...string) ([]string, string, error) {
 	args := []string{"-s", "install", "-o", "APT::Install-Recommends=" + strconv.FormatBool(recommends),
 		"-o", "Dir::State::status=" + o.dir + "/status", "-o", "Dir::State::extended_states=" + o.dir + "/state/extended",
 		"-o", "Dir::Cache=" + o.dir + "/cache", "-o", "Dir::Cache::pkgcache=pkgcache.bin", "-o", "Dir::Cache::srcpkgcache=srcpkgcache.bin",
@@ -74,9 +86,15 @@ func (o oracle) install(recommends bool, packages ...string) ([]string, error) {
 		"-o", "Dir::Etc::preferencesparts=/dev/null", "-o", "APT::AutoRemove::SuggestsImportant=false"}
 	cmd := exec.Command("apt-get", append(args, packages...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	if conf := filepath.Join(o.dir, "apt.conf"); exists(conf) {
+		cmd.Env = append(cmd.Env, "APT_CONFIG="+conf)
+	}
 	out, err := cmd.CombinedOutput()
+	if _, plan, ok := strings.Cut(string(out), "NEW packages will be installed:\n"); err != nil && ok {
+		return newPackages(plan), string(out), nil // it knows what, but not in which order: there are loops
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
+		return nil, string(out), fmt.Errorf("%w: %s", err, out)
 	}
 	var list []string
 	for line := range strings.Lines(string(out)) { // Inst NAME (VERSION …
@@ -86,7 +104,20 @@ func (o oracle) install(recommends bool, packages ...string) ([]string, error) {
 		}
 	}
 	slices.Sort(list)
-	return list, nil
+	return list, string(out), nil
+}
+
+// newPackages reads indented names.
+func newPackages(plan string) []string {
+	var list []string
+	for line := range strings.Lines(plan) {
+		if !strings.HasPrefix(line, " ") {
+			break
+		}
+		list = append(list, strings.Fields(line)...)
+	}
+	slices.Sort(list)
+	return list
 }
 
 // compare asks both and reports where they differ. It says whether there is an answer.
@@ -111,6 +142,9 @@ func compare(t *testing.T, u *apt.Universe, o oracle, r Request) bool {
 	result, err := Resolve(u, r)
 	if (err != nil) != (aptErr != nil) {
 		t.Errorf("%+v:\nours: %v\napt: %v", r, err, aptErr)
+		if testing.Verbose() {
+			t.Logf("apt says: %s", o.trace(r.Recommends, args...))
+		}
 		return false
 	}
 	if err != nil {
@@ -124,10 +158,19 @@ func compare(t *testing.T, u *apt.Universe, o oracle, r Request) bool {
 			t.Errorf("no reason for %s", c.Name)
 		}
 	}
+	if len(want) > 0 && !strings.Contains(want[0], " ") { // apt told names only
+		got = nil
+		for _, c := range result.Packages {
+			got = append(got, c.Name)
+		}
+	}
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		t.Errorf("%v %v recommends %v:\nonly ours: %v\nonly apt's: %v", r.Variant, args[max(0, len(args)-len(r.Ask)):], r.Recommends,
 			without(got, want), without(want, got))
+		if testing.Verbose() {
+			t.Logf("apt says: %s", o.trace(r.Recommends, args...))
+		}
 	}
 	return true
 }
@@ -209,4 +252,9 @@ func TestLikeAptRandom(t *testing.T) {
 		})
 	}
 	t.Logf("%d sets have an answer", answers)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -6,12 +6,13 @@ import (
 	"slices"
 
 	"brickyard/internal/bake/apt"
+	"brickyard/internal/bake/apt/control"
 )
 
 // Weights of apt's problem resolver: what a package counts when two can't both stay.
 const (
 	scoreEssential      = 100
-	scoreProtected      = 10000
+	scoreRequested      = 10000
 	scoreEssentialAgain = 5000
 	maxRounds           = 20
 )
@@ -28,23 +29,18 @@ func (s *solver) repair() {
 		return
 	}
 	score := s.scores()
-	order := s.sorted()
-	slices.SortStableFunc(order, func(a, b *apt.Name) int { return cmp.Compare(score[b], score[a]) })
+	order := slices.Collect(s.u.Names())
+	slices.SortFunc(order, func(a, b *apt.Name) int { return cmp.Or(cmp.Compare(score[b], score[a]), cmp.Compare(a.ID, b.ID)) })
 	r := repairer{solver: s, score: score, tried: make(map[*apt.Name]bool)}
 	for round := range maxRounds {
 		changed := false
 		for _, n := range order {
-			if s.broken(n, false) && r.fix(n, round) {
+			if s.chosen[n] && s.broken(n, false) && r.fix(n, round) {
 				changed = true
 			}
 		}
 		if !changed {
 			return
-		}
-		for n := range s.chosen { // what was chosen on the way comes last
-			if !slices.Contains(order, n) {
-				order = append(order, n)
-			}
 		}
 	}
 }
@@ -125,38 +121,47 @@ func (r *repairer) takeOut(n *apt.Name) bool {
 	return r.state(n).install && r.keepOut(n, 0)
 }
 
-// putIn tries to put in what meets a need of a protected package, once for each package.
-func (r *repairer) putIn(n *apt.Name, d need) {
+// putIn tries to put in what meets a need of a package that stays, each package once. It says whether it did.
+func (r *repairer) putIn(n *apt.Name, d need) bool {
 	for _, v := range r.solutions(n, d) {
-		other := v.Of
-		if r.tried[other] || r.state(other).protected {
+		if !r.tryPut(v.Of, link{r.state(n).chosen, d}) {
 			continue
 		}
-		r.tried[other] = true
-		if !r.mark(other, false, false, 0, link{r.state(n).chosen, d}) {
-			continue
+		if r.score[v.Of] > r.score[n] {
+			r.score[v.Of] = r.score[n]
 		}
-		if r.putInNeeds(other) {
-			return
-		}
-		r.keepOut(other, 0)
+		return true
 	}
+	return false
 }
 
-// putInNeeds puts in what the chosen version of n needs, and says whether all is there then.
-func (r *repairer) putInNeeds(n *apt.Name) bool {
+// tryPut puts in n and what it needs, or nothing of n.
+func (r *repairer) tryPut(n *apt.Name, why link) bool {
+	if r.tried[n] || r.state(n).protected || r.state(n).candidate == nil {
+		return false
+	}
+	r.tried[n] = true
+	if !r.mark(n, false, false, 0, why) {
+		return false
+	}
 	for _, d := range r.needsOf(r.state(n).chosen) {
-		if !d.critical || d.negative || r.met(n, d) {
+		if !d.critical || r.met(n, d) {
 			continue
 		}
-		if r.putIn(n, d); !r.met(n, d) {
-			return false
+		if d.negative { // left to the next round, but for what is there to stay
+			if t := r.target(d.clause[0]); t == nil || !r.state(t).protected {
+				continue
+			}
+		} else if r.putIn(n, d) {
+			continue
 		}
+		r.keepOut(n, 0)
+		return false
 	}
 	return true
 }
 
-// scores values every chosen package: by its priority, by who needs it, and by how much these are valued.
+// scores values every package: what is chosen by its priority and by who needs it, and then by how much these are valued.
 func (s *solver) scores() map[*apt.Name]int {
 	score := make(map[*apt.Name]int)
 	names := s.sorted()
@@ -167,26 +172,48 @@ func (s *solver) scores() map[*apt.Name]int {
 		}
 		score[n] += scorePriority[p.Priority]
 		for _, d := range s.needsOf(p) {
+			for _, r := range d.clause {
+				if t := s.target(r); t != nil && s.state(t).chosen == nil && r.Op == control.Any {
+					score[t] += scoreField[d.field]
+				}
+			}
 			s.eachMeeting(n, d, func(v *apt.Package) { score[v.Of] += scoreField[d.field] })
 		}
 	}
 	first := maps.Clone(score)
 	for _, n := range names {
 		for _, d := range s.needsOf(s.state(n).chosen) {
-			if !d.negative && first[n] > 0 {
-				s.eachMeeting(n, d, func(v *apt.Package) { score[v.Of] += first[n] })
+			for _, r := range d.clause {
+				if t := s.target(r); !d.negative && t != nil && s.state(t).chosen != nil && first[n] > 0 {
+					score[t] += first[n]
+				}
 			}
 		}
 	}
-	for _, n := range names {
-		if s.state(n).protected {
-			score[n] += scoreProtected
-		}
+	s.scoreProviders(score, first)
+	for n := range s.requested {
+		score[n] += scoreRequested
+	}
+	for n := range s.u.Names() {
 		if n.Essential || n.Protected {
 			score[n] += scoreEssentialAgain
 		}
 	}
 	return score
+}
+
+// scoreProviders gives what a chosen package inherited to those that provide its name too.
+func (s *solver) scoreProviders(score, first map[*apt.Name]int) {
+	for _, n := range s.sorted() {
+		inherited := score[n] - first[n]
+		seen := make(map[*apt.Name]bool)
+		for _, p := range n.Providers {
+			if owner := p.Package.Of; s.state(owner).chosen == p.Package && !seen[owner] {
+				seen[owner] = true
+				score[owner] += max(inherited, -inherited)
+			}
+		}
+	}
 }
 
 // eachMeeting calls f with every chosen package that a need is about.

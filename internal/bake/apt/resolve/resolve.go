@@ -219,6 +219,7 @@ func (s *solver) choose(w want) error {
 		s.update(n)
 	}
 	st.protected = true
+	s.requested[n] = true
 	s.mark(n, false, true, 0, link{})
 	return s.err
 }

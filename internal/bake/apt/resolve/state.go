@@ -12,6 +12,7 @@ type solver struct {
 	recommends bool
 	locks      map[*apt.Name]*apt.Package // candidates that an earlier answer fixes
 	excluded   map[*apt.Name]bool
+	requested  map[*apt.Name]bool
 
 	states  []state             // by Name.ID
 	chosen  map[*apt.Name]bool  // names with a chosen version
@@ -53,6 +54,7 @@ func newSolver(u *apt.Universe, r Request, locks map[*apt.Name]*apt.Package) *so
 		recommends: r.Recommends,
 		locks:      locks,
 		excluded:   make(map[*apt.Name]bool),
+		requested:  make(map[*apt.Name]bool),
 		states:     make([]state, u.Len()),
 		chosen:     make(map[*apt.Name]bool),
 		reasons:    make(map[*apt.Name]clash),
