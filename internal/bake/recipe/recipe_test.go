@@ -8,14 +8,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// validRecipes are the recipes in testdata that must load.
+// validRecipes are the recipes in testdata and the examples, all of which must load.
 func validRecipes(t *testing.T) []string {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/valid/*.yaml")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no valid recipes: %v", err)
 	}
-	return paths
+	examples, err := filepath.Glob("../../../examples/*/recipe.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(paths, examples...)
 }
 
 func TestRenderIsTheSameRecipe(t *testing.T) {
