@@ -179,26 +179,25 @@ func (e *UnknownError) Hint() string {
 func (s *solver) verdict(wanted []want) error {
 	failed := &UnsatisfiableError{}
 	var excluded *ExcludedError
-	for _, w := range wanted {
-		n := w.pkg.Of
-		if s.state(n).chosen == w.pkg && !s.broken(n, false) {
-			continue
-		}
-		t := teller{solver: s, steps: []string{s.asks(w)}, seen: make(map[*apt.Name]bool)}
-		t.tell(n, w.pkg)
+	tell := func(p *apt.Package, steps []string) {
+		t := teller{solver: s, steps: steps, seen: make(map[*apt.Name]bool)}
+		t.tell(p.Of, p)
 		failed.Chains = append(failed.Chains, strings.Join(t.steps, "; "))
 		failed.names = append(failed.names, t.names...)
-		if t.excluded != "" && excluded == nil {
-			excluded = &ExcludedError{Name: t.excluded, Chain: t.steps}
+		if t.blocked != "" && excluded == nil {
+			excluded = &ExcludedError{Name: t.blocked, Chain: t.steps}
+		}
+	}
+	isWanted := make(map[*apt.Name]bool)
+	for _, w := range wanted {
+		isWanted[w.pkg.Of] = true
+		if s.state(w.pkg.Of).chosen != w.pkg || s.broken(w.pkg.Of, false) {
+			tell(w.pkg, []string{s.asks(w)})
 		}
 	}
 	for _, n := range s.sorted() {
-		wasWanted := slices.ContainsFunc(wanted, func(w want) bool { return w.pkg.Of == n })
-		if !wasWanted && s.broken(n, false) {
-			t := teller{solver: s, steps: s.chainTo(n), seen: make(map[*apt.Name]bool)}
-			t.tell(n, s.state(n).chosen)
-			failed.Chains = append(failed.Chains, strings.Join(t.steps, "; "))
-			failed.names = append(failed.names, t.names...)
+		if !isWanted[n] && s.broken(n, false) {
+			tell(s.state(n).chosen, s.chainTo(n))
 		}
 	}
 	switch {
@@ -234,10 +233,10 @@ func says(p *apt.Package, d need) string {
 // teller tells why a package can't be there.
 type teller struct {
 	*solver
-	steps    []string
-	names    []*apt.Name
-	seen     map[*apt.Name]bool
-	excluded string
+	steps   []string
+	names   []*apt.Name
+	seen    map[*apt.Name]bool
+	blocked string // an excluded name that was met
 }
 
 func (t *teller) say(format string, args ...any) {
@@ -251,8 +250,8 @@ func (t *teller) tell(n *apt.Name, p *apt.Package) {
 		return
 	}
 	t.seen[n] = true
-	if t.excluded == "" && t.solver.excluded[n] {
-		t.excluded = n.Name
+	if t.excluded[n] {
+		t.blocked = n.Name
 		t.say("%s is excluded", n.Name)
 		return
 	}
@@ -275,6 +274,9 @@ func (t *teller) tellNeed(p *apt.Package, d need, with *apt.Package) {
 		t.matches(p.Of, d, d.clause[0], t.chosenOf, func(v *apt.Package) bool { with = v; return false })
 		if with != nil {
 			t.names = append(t.names, with.Of, p.Of)
+			if with.Of.Name != d.clause[0].Name {
+				t.say("%s provides that", with)
+			}
 			t.steps = append(t.steps, t.holder(with))
 		}
 		return
@@ -297,7 +299,7 @@ func (t *teller) tellNeed(p *apt.Package, d need, with *apt.Package) {
 		case len(n.Versions) == 0:
 			t.say("no version of a package that may be installed provides %s", r)
 		case slices.ContainsFunc(n.Versions, func(v *apt.Package) bool { return r.Op.Holds(v.Version, r.Version) }):
-			t.say("of %s, %s is to be installed", n.Name, t.original[n].Version)
+			t.say("the version of %s that would be installed is %s", n.Name, t.original[n].Version)
 		default:
 			t.say("%s has only %s", n.Name, versions(n))
 		}
