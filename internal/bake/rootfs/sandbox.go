@@ -22,8 +22,8 @@ const SandboxCommand = "sandbox-init"
 // loopback, no daemon can stay, and when this process dies, by whatever signal, all of it is gone.
 type Sandbox struct {
 	Lower string // read only; may be shared
-	Upper string // takes all writes; empty directory on a file system that overlays accept
-	Work  string // empty directory beside Upper
+	Upper string // takes all writes; empty directory beside Lower, on a file system that overlays accept
+	Work  string // empty directory beside Lower and Upper
 	Mount string // empty directory to mount on
 	Epoch int64  // SOURCE_DATE_EPOCH
 }

@@ -59,7 +59,12 @@ func (j *job) mount() error {
 		return fmt.Errorf("mounts private: %w", err)
 	}
 	// volatile: an upper directory that a crash leaves behind is thrown away, so nothing in it need be synced.
-	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile,index=off,metacopy=off,redirect_dir=nofollow", j.Lower, j.Upper, j.Work)
+	// Paths in options are relative, since those of a home may hold what means something there: commas and colons.
+	dir, lower := filepath.Split(j.Lower)
+	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile,index=off,metacopy=off,redirect_dir=nofollow", lower, filepath.Base(j.Upper), filepath.Base(j.Work))
+	if err := unix.Chdir(dir); err != nil {
+		return err
+	}
 	if j.UserNS {
 		opts += ",userxattr"
 	}
