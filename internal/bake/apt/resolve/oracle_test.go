@@ -68,7 +68,8 @@ func newOracle(t testing.TB) oracle {
 
 // trace is what apt says while it decides.
 func (o oracle) trace(recommends bool, packages ...string) string {
-	debug := []string{"-o", "Debug::pkgDepCache::Marker=1", "-o", "Debug::pkgDepCache::AutoInstall=1", "-o", "Debug::pkgProblemResolver=1"}
+	debug := []string{"-o", "Debug::pkgDepCache::Marker=1", "-o", "Debug::pkgDepCache::AutoInstall=1", "-o", "Debug::pkgProblemResolver=1",
+		"-o", "Debug::pkgProblemResolver::ShowScores=1"}
 	_, out, _ := o.run(recommends, append(debug, packages...)...)
 	return out
 }
