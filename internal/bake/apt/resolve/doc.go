@@ -12,5 +12,6 @@
 //
 // apt does not search for a solution: it decides in a fixed order, and the order is part of the answer. So there is no
 // solver here either. What apt would refuse is an [UnsatisfiableError], though another order might have worked.
-// Held against apt itself in oracle_test.go.
+// Where apt itself leaves the order open, two packages of one score in repair, the one mentioned first goes first.
+// Held against apt in oracle_test.go, on this machine's archive and on random small ones.
 package resolve

@@ -123,16 +123,37 @@ func (r *repairer) takeOut(n *apt.Name) bool {
 
 // putIn tries to put in what meets a need of a package that stays, each package once. It says whether it did.
 func (r *repairer) putIn(n *apt.Name, d need) bool {
-	for _, v := range r.solutions(n, d) {
-		if !r.tryPut(v.Of, link{r.state(n).chosen, d}) {
+	for _, other := range r.able(n, d) {
+		if !r.tryPut(other, link{r.state(n).chosen, d}) {
 			continue
 		}
-		if r.score[v.Of] > r.score[n] {
-			r.score[v.Of] = r.score[n]
+		if r.score[other] > r.score[n] {
+			r.score[other] = r.score[n]
 		}
 		return true
 	}
 	return false
+}
+
+// able returns the names with a version, candidate or not, that could meet a need of n: for each alternative itself,
+// then its providers, the last in the indexes first.
+func (r *repairer) able(n *apt.Name, d need) []*apt.Name {
+	var list []*apt.Name
+	for _, rel := range d.clause {
+		t := r.target(rel)
+		if t == nil {
+			continue
+		}
+		if slices.ContainsFunc(t.Versions, func(v *apt.Package) bool { return rel.Op.Holds(v.Version, rel.Version) }) {
+			list = append(list, t)
+		}
+		for _, p := range slices.Backward(t.Providers) {
+			if provides(rel, p) {
+				list = append(list, p.Package.Of)
+			}
+		}
+	}
+	return list
 }
 
 // tryPut puts in n and what it needs, or nothing of n.
