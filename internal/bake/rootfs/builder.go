@@ -448,6 +448,9 @@ func (b *Builder) in(ctx context.Context, r *Root, prepare func(work string) ([]
 	if err != nil {
 		return err
 	}
+	if err := b.dateShadow(lower, layer); err != nil {
+		return err
+	}
 	lower.Apply(layer)
 	maps.DeleteFunc(lower, func(p string, e tree.Entry) bool { _, ours := r.Tree[p]; return !ours && isHelper(p) })
 	r.Tree = lower

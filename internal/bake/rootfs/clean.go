@@ -1,7 +1,9 @@
 package rootfs
 
 import (
+	"bytes"
 	"path"
+	"strconv"
 	"strings"
 
 	"brickyard/internal/tree"
@@ -79,6 +81,49 @@ func (b *Builder) clean(r *Root) ([]Cleaned, error) {
 	removeDangling(r.Tree, out)
 	return out, nil
 }
+
+// dateShadow sets the day of the last password change (shadow(5), the third field) to that of the epoch in
+// lines that programs wrote. The shadow tools do so themselves, unless the clock is behind the epoch.
+func (b *Builder) dateShadow(lower, layer tree.Tree) error {
+	old := map[string]bool{}
+	for _, p := range shadowFiles {
+		if e, ok := lower[p]; ok && e.Type == tree.Regular {
+			data, err := b.content(e)
+			if err != nil {
+				return err
+			}
+			for line := range strings.Lines(string(data)) {
+				old[line] = true
+			}
+		}
+	}
+	for _, p := range shadowFiles {
+		e, ok := layer[p]
+		if !ok || e.Type != tree.Regular {
+			continue
+		}
+		data, err := b.content(e)
+		if err != nil {
+			return err
+		}
+		var out []byte
+		for line := range strings.Lines(string(data)) {
+			if f := strings.Split(line, ":"); !old[line] && len(f) > 2 && f[2] != "" && f[2] != "0" { // 0: to be changed at once
+				f[2] = strconv.FormatInt(b.Epoch/86400, 10)
+				line = strings.Join(f, ":")
+			}
+			out = append(out, line...)
+		}
+		e.Size, e.Hard = int64(len(out)), ""
+		if err := b.Store.AddFile(&e, bytes.NewReader(out), nil); err != nil {
+			return err
+		}
+		layer[p] = e
+	}
+	return nil
+}
+
+var shadowFiles = []string{"etc/shadow", "etc/shadow-"}
 
 // removeDangling takes away links to certificates that are gone.
 func removeDangling(t tree.Tree, gone []Cleaned) {
