@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"brickyard/internal/bake/apt/apttest"
+)
+
+// debianRecipe is a small Debian with packages whose scripts make users, capabilities and caches.
+const debianRecipe = `name: small
+from: {debian: SUITE}
+packages: [dbus, iputils-ping]
+files: [{path: /etc/motd, content: "small\n"}]
+run: ["getent passwd messagebus > /etc/who", {sh: "date > /etc/never", creates: /etc/who}, {argv: [touch, /etc/too], unless: "false"}]
+owner: test
+expires: 90d
+`
+
+// suite is the one that this machine runs, and has apt sources for.
+func suite(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^VERSION_CODENAME=([a-z]+)$`).FindSubmatch(data)
+	if m == nil {
+		t.Fatal("/etc/os-release has no VERSION_CODENAME")
+	}
+	return string(m[1])
+}
+
+// TestDebian bakes from the Debian archive that this machine's apt uses. The first bake fills a home, of which
+// the others get copies.
+func TestDebian(t *testing.T) {
+	first := newBakery(t, nil, map[string]string{"recipe.yaml": strings.ReplaceAll(debianRecipe, "SUITE", suite(t))})
+	first.internet = true
+	digest := matrix(t, first, []circumstance{
+		{name: "all that a process can have otherwise", set: func(t *testing.T, b *bakery) {
+			b.home = filepath.Join(t.TempDir(), `a home: x,y=\z "é"`)
+			b.wrap = []string{"taskset", "-c", "0", "sh", "-c", `umask 077; exec "$@"`, "sh"}
+			b.env = []string{"GOMAXPROCS=1", "TZ=Pacific/Kiritimati", "LC_ALL=tr_TR.UTF-8", "LANG=ja_JP.UTF-8", "HOME=/nonexistent", "DEBIAN_FRONTEND=dialog"}
+		}},
+		{name: "an ordinary user", set: asUser},
+	})
+	t.Run("what is in it", func(t *testing.T) { testDebianContent(t, first, digest) })
+	t.Run("dpkg believes it", func(t *testing.T) { testDpkg(t, first, digest) })
+	t.Run("another day", func(t *testing.T) { testClock(t, first) })
+}
+
+// copyHome is a bakery with all that b has in its home, and another recipe.
+func copyHome(t *testing.T, b *bakery, files map[string]string) *bakery {
+	t.Helper()
+	c := newBakery(t, b.server, files)
+	c.internet = b.internet
+	if out, err := exec.Command("cp", "-al", b.home, c.home).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return c
+}
+
+// root is an image's root file system on disk.
+func (b *bakery) root(t *testing.T, image string) string {
+	t.Helper()
+	dir := t.TempDir()
+	tarball := filepath.Join(t.TempDir(), "root.tar")
+	b.must(t, "export", image, "--format", "rootfs", "--to", tarball)
+	if out, err := exec.Command("tar", "-xpf", tarball, "--xattrs", "--xattrs-include=*", "--numeric-owner", "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return dir
+}
+
+func testDebianContent(t *testing.T, b *bakery, digest string) {
+	files := b.must(t, "files", digest, "/", "-R")
+	for _, want := range []string{
+		`^-rwxr-xr-x\+ 0:0 .* /usr/bin/ping$`, // its capability, which the script sets
+		`^-rw-r--r-- 0:0 .* /etc/who$`, `/etc/too$`, `/etc/ld\.so\.cache$`, `/var/lib/dpkg/info/dbus\.list$`,
+	} {
+		if !regexp.MustCompile(`(?m)` + want).MatchString(files) {
+			t.Errorf("no file like %s", want)
+		}
+	}
+	for _, not := range []string{`/etc/never$`, `/usr/sbin/policy-rc\.d$`, `/var/lib/dpkg/tmp\.ci`, `/var/log/dpkg\.log$`, `aux-cache$`, `-old$`, `\.dpkg-`} {
+		if m := regexp.MustCompile(`(?m)^.*` + not).FindString(files); m != "" {
+			t.Errorf("there is %s", m)
+		}
+	}
+	// No time in it is later than the lock's.
+	epoch := regexp.MustCompile(`epoch: "(.*)T(..:..)`).FindStringSubmatch(b.read(t, "recipe.lock"))
+	for line := range strings.Lines(files) {
+		if at := regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d`).FindString(line); at > epoch[1]+" "+epoch[2] {
+			t.Errorf("later than %s %s: %s", epoch[1], epoch[2], line)
+		}
+	}
+	if who := b.must(t, "cat", digest, "/etc/who"); !strings.HasPrefix(who, "messagebus:") {
+		t.Errorf("/etc/who: %q", who)
+	}
+}
+
+// testDpkg lets dpkg look at the image.
+func testDpkg(t *testing.T, b *bakery, digest string) {
+	root := b.root(t, digest)
+	for _, args := range [][]string{{"--audit"}, {"--verify"}, {"--configure", "--pending", "--no-act"}} {
+		out, err := exec.Command("dpkg", append([]string{"--root=" + root}, args...)...).CombinedOutput()
+		if err != nil || len(out) > 0 {
+			t.Errorf("dpkg %v: %v\n%s", args, err, out)
+		}
+	}
+	out, err := exec.Command("dpkg-query", "--root="+root, "-W", "-f", "${Package} ${Version} ${db:Status-Status}\n").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, m := range regexp.MustCompile(`name: (\S+), version: "(.*?)"`).FindAllStringSubmatch(b.read(t, "recipe.lock"), -1) {
+		want = append(want, m[1]+" "+m[2]+" installed")
+	}
+	if got := strings.Split(strings.TrimSpace(string(out)), "\n"); !slices.Equal(got, want) {
+		t.Errorf("dpkg knows\n%s\nthe lock has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// testClock bakes an image twice, in which the programs of all packages outside of the Essential set see another
+// date: a library that shifts the clock is preloaded. Only the file that says by how much may differ.
+func testClock(t *testing.T, first *bakery) {
+	shifted := func(rc string) (b *bakery, digest string) {
+		clock := apttest.Package{
+			Name: "clock", Depends: "libfaketime",
+			Files: []apttest.File{{Path: "etc/ld.so.preload", Content: "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1\n"}, {Path: "etc/faketimerc", Content: rc}},
+		}
+		recipe := strings.Replace(strings.ReplaceAll(debianRecipe, "SUITE", suite(t)), "iputils-ping", `iputils-ping, ./clock.deb`, 1)
+		recipe = strings.Replace(recipe, "run: [", fmt.Sprintf(`run: ["test $(date +%%Y) != %d", `, time.Now().Year()), 1)
+		b = copyHome(t, first, map[string]string{"recipe.yaml": recipe, "clock.deb": string(apttest.Build(clock))})
+		b.must(t, "lock", "recipe.yaml")
+		return b, b.bake(t, "-t", "clock:1")
+	}
+	past, one := shifted("-4000d\n")
+	future, two := shifted("+1000d\n")
+	a, z := past.root(t, one), future.root(t, two)
+	out, _ := exec.Command("diff", "-rq", "--no-dereference", a, z).CombinedOutput()
+	var differ []string
+	for line := range strings.Lines(string(out)) {
+		differ = append(differ, strings.Fields(strings.TrimPrefix(line, "Files "+a))[0])
+	}
+	if want := []string{"/etc/faketimerc", "/var/lib/dpkg/info/clock.md5sums"}; !slices.Equal(differ, want) {
+		t.Errorf("differ by the date: %s, want %v", out, want)
+	}
+}
