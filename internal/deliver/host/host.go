@@ -131,7 +131,7 @@ func Run(ctx context.Context, st *store.Store, image Image, opts Options) (code 
 	}
 	in.runtime, in.published = runtime, published
 	code, err = in.run(ctx)
-	return code, errors.Join(err, in.end())
+	return code, errors.Join(err, in.keep(), in.end())
 }
 
 // findRuntime looks for an OCI runtime in dirs, a PATH. Debian has it in sbin, which is not on the PATH

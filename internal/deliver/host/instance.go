@@ -47,21 +47,49 @@ func newInstance(ctx context.Context, st *store.Store, root *imageRoot, b *bundl
 	if err != nil {
 		return nil, fmt.Errorf("stop signal of image %s: %w", image.Name, err)
 	}
-	dir, release, err := st.TempDir("run")
-	if err != nil {
+	in := &instance{home: st.Dir(), bundle: b, opts: opts, stopSignal: stop}
+	if err := in.startReaper(); err != nil {
 		return nil, err
 	}
-	in := &instance{
-		id:   strings.TrimSuffix(filepath.Base(dir), instanceSuffix),
-		home: st.Dir(), dir: dir, release: release,
-		bundle: b, opts: opts, stopSignal: stop,
+	if err := in.makeDir(st); err != nil {
+		return nil, errors.Join(err, in.awaitReaper())
 	}
-	sweepCgroups(filepath.Dir(dir))
-	b.cgroup = cgroupPrefix(filepath.Dir(dir)) + in.id
 	if err := in.prepare(ctx, st, root, image); err != nil {
-		return nil, errors.Join(err, release())
+		return nil, errors.Join(err, in.end())
 	}
 	return in, nil
+}
+
+// startReaper starts Reap, before there is anything to clean up.
+func (in *instance) startReaper() error {
+	ctl, theirs, err := controlPair()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	cmd := selfCommand(ReapCommand, theirs)
+	if err := cmd.Start(); err != nil {
+		return errors.Join(fmt.Errorf("start %s: %w", ReapCommand, err), ctl.Close())
+	}
+	in.reaper, in.reapCtl = cmd, ctl
+	return nil
+}
+
+// makeDir makes the instance's directory and tells Reap of it.
+func (in *instance) makeDir(st *store.Store) error {
+	dir, release, err := st.TempDir("run")
+	if err != nil {
+		return err
+	}
+	in.dir, in.release = dir, release
+	in.id = strings.TrimSuffix(filepath.Base(dir), instanceSuffix)
+	tmp := filepath.Dir(dir)
+	sweepCgroups(tmp)
+	in.bundle.cgroup = cgroupPrefix(tmp) + in.id
+	if err := in.reapCtl.send(reapOrder{Home: in.home, Dir: dir, Cgroup: in.bundle.cgroup}, nil); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", ReapCommand, err), release())
+	}
+	return nil
 }
 
 func (in *instance) prepare(ctx context.Context, st *store.Store, root *imageRoot, image Image) error {
@@ -176,26 +204,8 @@ func selfCommand(command string, theirs *os.File) *exec.Cmd {
 	return cmd
 }
 
-// startReaper starts Reap, which has nothing to do before end.
-func (in *instance) startReaper() error {
-	ctl, theirs, err := controlPair()
-	if err != nil {
-		return err
-	}
-	defer theirs.Close()
-	cmd := selfCommand(ReapCommand, theirs)
-	if err := cmd.Start(); err != nil {
-		return errors.Join(fmt.Errorf("start %s: %w", ReapCommand, err), ctl.Close())
-	}
-	in.reaper, in.reapCtl = cmd, ctl
-	return ctl.send(reapOrder{Home: in.home, Dir: in.dir, Cgroup: in.bundle.cgroup}, nil)
-}
-
 // run starts the instance, waits for its end and returns its exit code.
 func (in *instance) run(ctx context.Context) (int, error) {
-	if err := in.startReaper(); err != nil {
-		return 0, err
-	}
 	ctl, theirs, err := controlPair()
 	if err != nil {
 		return 0, err
@@ -369,11 +379,7 @@ func (in *instance) serve(ctx context.Context, file *os.File) {
 
 // end takes away all that the instance has left. It is dead.
 func (in *instance) end() error {
-	err := in.keep()
-	if in.reaper != nil {
-		err = errors.Join(err, in.awaitReaper())
-	}
-	return errors.Join(err, cleanUp(in.dir, in.bundle.cgroup), in.release())
+	return errors.Join(in.awaitReaper(), cleanUp(in.dir, in.bundle.cgroup), in.release())
 }
 
 // awaitReaper lets Reap do its work. That it was killed is no harm: end cleans up too.

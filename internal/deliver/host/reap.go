@@ -14,8 +14,8 @@ import (
 // ReapCommand is the hidden command that Reap is run by.
 const ReapCommand = "run-reap"
 
-// A reapOrder says what to clean up after whom. The first comes before Init is started; a second, empty
-// one brings Init's pidfd.
+// A reapOrder says what to clean up after whom. The first comes as soon as there is a
+// directory; a second, empty one brings Init's pidfd.
 type reapOrder struct {
 	Home   string // the store's
 	Dir    string // the instance's
@@ -39,7 +39,7 @@ func Reap() int {
 	}
 	var order reapOrder
 	if _, err := ctl.receive(&order); err != nil {
-		return 1
+		return 0 // there is nothing to clean up
 	}
 	pidfd, err := ctl.receive(&reapOrder{})
 	if err == nil {
