@@ -88,7 +88,7 @@ func matrix(t *testing.T, first *bakery, circumstances []circumstance) string {
 func asUser(t *testing.T, b *bakery) {
 	t.Helper()
 	etc := t.TempDir()
-	const name, id = "brick", "4711"
+	const name, id = "mason", "4711"
 	script := "set -e; "
 	for file, line := range map[string]string{
 		"passwd": name + ":x:" + id + ":" + id + "::/nonexistent:/bin/sh", "group": name + ":x:" + id + ":",
