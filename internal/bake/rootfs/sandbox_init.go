@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -58,13 +59,18 @@ func (j *job) mount() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mounts private: %w", err)
 	}
-	// volatile: an upper directory that a crash leaves behind is thrown away, so nothing in it need be synced.
-	// Paths in options are relative, since those of a home may hold what means something there: commas and colons.
-	dir, lower := filepath.Split(j.Lower)
-	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile,index=off,metacopy=off,redirect_dir=nofollow", lower, filepath.Base(j.Upper), filepath.Base(j.Work))
+	dir := filepath.Dir(j.Lower)
 	if err := unix.Chdir(dir); err != nil {
 		return err
 	}
+	upper, err1 := filepath.Rel(dir, j.Upper)
+	work, err2 := filepath.Rel(dir, j.Work)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	// Paths in options are relative, since those of a home may hold what means something there: commas and colons.
+	// volatile: an upper directory that a crash leaves behind is thrown away, so nothing in it need be synced.
+	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile,index=off,metacopy=off,redirect_dir=nofollow", filepath.Base(j.Lower), upper, work)
 	if j.UserNS {
 		opts += ",userxattr"
 	}
