@@ -34,7 +34,7 @@ check: deps-check build ## format, vet, fix, lint, licences, known faults, tests
 
 .PHONY: bench
 bench: deps build ## measure against the tools people use, into docs/benchmarks.md (N=5)
-	$(GO) run ./bench -n $(N) -o docs/benchmarks.md
+	scripts/with-docker $(GO) run ./bench -n $(N) -o docs/benchmarks.md
 
 .PHONY: soak
 soak: deps ## what takes long: fuzzing (FUZZTIME=60s), random package sets against apt (SOAK=300)
