@@ -264,13 +264,14 @@ func (w *work) note(kind, key string, v any) error {
 	return w.batch.Set(kind, key, v)
 }
 
-func (w *work) bake(ctx context.Context) (*Image, error) {
-	img := &Image{Packages: w.lock.Packages, Sources: w.lock.Sources, From: w.from()}
+func (w *work) bake(ctx context.Context) (img *Image, err error) {
+	img = &Image{Packages: w.lock.Packages, Sources: w.lock.Sources, From: w.from()}
 	start, err := w.start(ctx, img)
 	if err != nil {
 		return nil, err
 	}
 	builder := w.builder()
+	defer func() { err = errors.Join(err, builder.Close()) }()
 	root, err := w.packages(ctx, builder, img, start)
 	if err != nil {
 		return nil, err
@@ -408,7 +409,7 @@ func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, star
 		stack.Apply(m.tree)
 		img.Layers = append(img.Layers, m.Layer)
 	}
-	img.Cleaned = append(img.Cleaned, res.Cleaned...)
+	img.Cleaned = addCleaned(img.Cleaned, res.Cleaned)
 	img.Unconfigured = res.Unconfigured
 	if err := w.owners(img, res, pkgs); err != nil {
 		return nil, err
@@ -467,8 +468,8 @@ func (w *work) owners(img *Image, res *rootfs.Result, pkgs []*rootfs.Package) er
 		byKey[p.Key()] = index[p.Name+":"+p.Arch]
 	}
 	for p, key := range res.Owners {
-		if key != "" {
-			of[p] = byKey[key]
+		if i, ok := byKey[key]; ok {
+			of[p] = i
 		}
 	}
 	var out bytes.Buffer
@@ -498,15 +499,27 @@ func (w *work) baseOwners(index map[string]int) (map[string]int, error) {
 		return nil, err
 	}
 	for line := range strings.Lines(string(data)) {
-		p, i, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		n, err := strconv.Atoi(i)
-		if err != nil || n >= len(w.base.Image.Packages) {
+		line = strings.TrimSuffix(line, "\n")
+		tab := strings.LastIndexByte(line, '\t')
+		p := line[:max(0, tab)]
+		n, err := strconv.Atoi(line[tab+1:])
+		if err != nil || n < 0 || n >= len(w.base.Image.Packages) {
 			return nil, fmt.Errorf("owners %s: bad line %q", w.base.Image.Owners, line)
 		}
 		old := w.base.Image.Packages[n]
 		of[p] = index[old.Name+":"+old.Arch]
 	}
 	return of, nil
+}
+
+// addCleaned adds what is not in the list yet: each stage cleans up after itself.
+func addCleaned(have, more []rootfs.Cleaned) []rootfs.Cleaned {
+	for _, c := range more {
+		if !slices.Contains(have, c) {
+			have = append(have, c)
+		}
+	}
+	return have
 }
 
 // removed notes what slim left out of packages, by kind.
@@ -547,7 +560,7 @@ func (w *work) recipeLayer(ctx context.Context, b *rootfs.Builder, img *Image, r
 			return nil, err
 		}
 		c.t = t
-		img.Cleaned = append(img.Cleaned, cleaned...)
+		img.Cleaned = addCleaned(img.Cleaned, cleaned)
 		for _, ch := range tree.Compare(before, t) {
 			if ch.Kind != tree.Removed {
 				c.places = append(c.places, Place{Path: ch.Path, What: "run", Line: w.r.Lines["run[0]"]})

@@ -172,15 +172,34 @@ func (s *Store) HasFile(e tree.Entry) bool {
 
 // Assemble makes the tree t below dir, which must be there and empty: regular files by hard links,
 // everything else anew. Errors name the path in t.
-func (s *Store) Assemble(t tree.Tree, dir string) error {
-	paths := t.Paths()
+func (s *Store) Assemble(t tree.Tree, dir string) error { return s.Change(dir, tree.Tree{}, t) }
+
+// Change makes what the tree from stands for below dir into to, touching only what differs. Nobody else may
+// use dir meanwhile. After an error, dir is neither.
+func (s *Store) Change(dir string, from, to tree.Tree) error {
+	layer := tree.Diff(from, to)
+	paths := layer.Paths()
+	touched := map[string]bool{} // directories whose owner, mode and time are to be set in the end
 	for _, p := range paths {
-		if err := s.make(t[p], filepath.Join(dir, p)); err != nil {
+		e, at := layer[p], filepath.Join(dir, p)
+		if old, ok := from[p]; ok && (e.Type != tree.Dir || old.Type != tree.Dir) {
+			if err := removeTree(at); err != nil {
+				return fmt.Errorf("assemble %s: %w", p, err)
+			}
+		}
+		touched[tree.Parent(p)] = true
+		if e.Type == tree.Whiteout {
+			continue
+		}
+		if e.Type == tree.Dir {
+			touched[p] = true
+		}
+		if err := s.make(e, at); err != nil {
 			return fmt.Errorf("assemble %s: %w", p, err)
 		}
 	}
-	for _, p := range slices.Backward(paths) {
-		if e := t[p]; e.Type == tree.Dir {
+	for p := range touched {
+		if e, ok := to[p]; ok && e.Type == tree.Dir {
 			if err := setMeta(filepath.Join(dir, p), e); err != nil {
 				return fmt.Errorf("assemble %s: %w", p, err)
 			}

@@ -51,6 +51,10 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What images hold, password hashes for one, is not for every user of the machine.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("home: %w", err)
+	}
 	for _, d := range []string{"blobs/sha256", "files", "notes", "roots", "tmp", "locks", "trash"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("home: %w", err)

@@ -33,7 +33,7 @@ import (
 // format goes up when the same packages would come to another root.
 const format = "1"
 
-// A Builder makes root file systems. Its fields are set before use and not changed.
+// A Builder makes root file systems. Its exported fields are set before use and not changed. Close it.
 type Builder struct {
 	Store    *store.Store
 	Note     func(kind, key string, v any) error // remembers what was made; may be called from any goroutine
@@ -47,6 +47,8 @@ type Builder struct {
 	OnStage  func(stage, of int)
 	// OnPlaced is called when the layers of a stage's packages are final, before their scripts run.
 	OnPlaced func(placed []Placed)
+
+	bench *bench // nil until a program runs
 }
 
 // Placed is what one package brings into the root, at the paths where it came to lie.
@@ -410,24 +412,61 @@ func (b *Builder) Steps(ctx context.Context, root tree.Tree, steps []Step) (tree
 	return before, cleaned, err
 }
 
+// A bench is a directory that holds a root for programs to run in. It goes from one stage to the next by
+// what differs: making directories is the dearest part of it.
+type bench struct {
+	work    string // all is below here
+	release func() error
+	tree    tree.Tree // what work/lower holds
+	runs    int
+}
+
+// lay makes the bench hold t and returns a sandbox on it.
+func (b *Builder) lay(t tree.Tree) (sb Sandbox, err error) {
+	if b.bench == nil {
+		work, release, err := b.Store.TempDir("bake")
+		if err != nil {
+			return sb, err
+		}
+		b.bench = &bench{work: work, release: release, tree: tree.Tree{}}
+		if err := os.Mkdir(filepath.Join(work, "lower"), 0o755); err != nil {
+			return sb, err
+		}
+	}
+	n := b.bench
+	n.runs++
+	numbered := func(name string) string { return filepath.Join(n.work, fmt.Sprint(name, n.runs)) }
+	sb = Sandbox{Lower: filepath.Join(n.work, "lower"), Upper: numbered("upper"), Work: numbered("work"), Mount: numbered("root"), Epoch: b.Epoch}
+	for _, d := range []string{sb.Upper, sb.Work, sb.Mount} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return sb, err
+		}
+	}
+	if err := b.Store.Change(sb.Lower, n.tree, t); err != nil {
+		return sb, err
+	}
+	n.tree = t.Clone()
+	return sb, matchRoot(sb)
+}
+
+// Close takes away what the Builder has on disk beside the store's blobs and files.
+func (b *Builder) Close() error {
+	if b.bench == nil {
+		return nil
+	}
+	defer func() { b.bench = nil }()
+	return b.bench.release()
+}
+
 // in runs steps on the root, in a sandbox, and takes what they did into the root. prepare is given a
 // directory for files that the steps need.
-func (b *Builder) in(ctx context.Context, r *Root, prepare func(work string) ([]Step, error)) (err error) {
-	work, release, err := b.Store.TempDir("bake")
+func (b *Builder) in(ctx context.Context, r *Root, prepare func(dir string) ([]Step, error)) error {
+	files, release, err := b.Store.TempDir("steps")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, release()) }()
-	sb := Sandbox{
-		Lower: filepath.Join(work, "lower"), Upper: filepath.Join(work, "upper"), Work: filepath.Join(work, "work"),
-		Mount: filepath.Join(work, "root"), Epoch: b.Epoch,
-	}
-	for _, d := range []string{sb.Lower, sb.Upper, sb.Work, sb.Mount} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			return err
-		}
-	}
-	steps, err := prepare(work)
+	defer release()
+	steps, err := prepare(files)
 	if err != nil {
 		return err
 	}
@@ -435,10 +474,8 @@ func (b *Builder) in(ctx context.Context, r *Root, prepare func(work string) ([]
 	if err := b.addHelpers(lower, len(steps) > 0 && steps[0].Binds != nil); err != nil {
 		return err
 	}
-	if err := b.Store.Assemble(lower, sb.Lower); err != nil {
-		return err
-	}
-	if err := matchRoot(sb); err != nil {
+	sb, err := b.lay(lower)
+	if err != nil {
 		return err
 	}
 	if err := sb.Run(ctx, steps, b.Out); err != nil {
