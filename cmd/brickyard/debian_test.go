@@ -54,6 +54,11 @@ func TestDebian(t *testing.T) {
 	t.Run("what is in it", func(t *testing.T) { testDebianContent(t, first, digest) })
 	t.Run("dpkg believes it", func(t *testing.T) { testDpkg(t, first, digest) })
 	t.Run("another day", func(t *testing.T) { testClock(t, first) })
+	t.Run("a script fails", func(t *testing.T) { testBrokenScript(t, first) })
+	t.Run("a preinst fails", func(t *testing.T) { testBrokenPreinst(t, first) })
+	t.Run("a step fails", func(t *testing.T) { testBrokenRun(t, first) })
+	t.Run("interrupted", func(t *testing.T) { testInterrupt(t, first) })
+	t.Run("killed", func(t *testing.T) { testCrash(t, first, digest) })
 }
 
 // copyHome is a bakery with all that b has in its home, and another recipe.

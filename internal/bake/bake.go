@@ -468,7 +468,7 @@ func (w *work) owners(img *Image, res *rootfs.Result, pkgs []*rootfs.Package) er
 		byKey[p.Key()] = index[p.Name+":"+p.Arch]
 	}
 	for p, key := range res.Owners {
-		if i, ok := byKey[key]; ok {
+		if i, ok := byKey[key]; ok && !strings.Contains(p, "\n") {
 			of[p] = i
 		}
 	}

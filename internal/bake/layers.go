@@ -2,6 +2,7 @@ package bake
 
 import (
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -40,7 +41,7 @@ func newLayerer(w *work, pkgs []*rootfs.Package, limit int) *layerer {
 		l.want[p.Source]++
 	}
 	l.early = len(l.want) <= limit
-	l.run.SetLimit(1) // the other core has scripts to run
+	l.run.SetLimit(runtime.GOMAXPROCS(0))
 	return l
 }
 
