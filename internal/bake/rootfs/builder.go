@@ -212,6 +212,7 @@ func (b *Builder) stage(ctx context.Context, r *Root, pkgs []*Package, key hash.
 		return err
 	}
 	hit := err == nil
+	before := r.Tree.Clone()
 	// Before anything is put in, preinst scripts run, when there is a shell to run them.
 	_, shell := r.Tree["usr/bin/dpkg"]
 	if err := b.before(ctx, r, pkgs, hit, shell, &known); err != nil {
@@ -234,7 +235,7 @@ func (b *Builder) stage(ctx context.Context, r *Root, pkgs []*Package, key hash.
 	if err := b.configure(ctx, r, pkgs, shell); err != nil {
 		return err
 	}
-	if known.Cleaned, err = b.clean(r); err != nil {
+	if known.Cleaned, err = b.clean(r, before); err != nil {
 		return err
 	}
 	res.Cleaned = append(res.Cleaned, known.Cleaned...)
@@ -407,9 +408,8 @@ func (b *Builder) Steps(ctx context.Context, root tree.Tree, steps []Step) (tree
 	if err := b.in(ctx, r, func(string) ([]Step, error) { return steps, nil }); err != nil {
 		return nil, nil, err
 	}
-	before := r.Tree
-	cleaned, err := b.clean(r)
-	return before, cleaned, err
+	cleaned, err := b.clean(r, root)
+	return r.Tree, cleaned, err
 }
 
 // A bench is a directory that holds a root for programs to run in. It goes from one stage to the next by

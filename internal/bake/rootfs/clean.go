@@ -23,63 +23,82 @@ var cleaning = []struct {
 	how     string
 	why     string
 }{
-	{"var/cache/ldconfig/aux-cache", "removed", "holds inode numbers and times of the machine that baked"},
-	{"var/log/alternatives.log", "removed", "a log, with the time of the bake"},
-	{"var/log/dpkg.log", "removed", "a log, with the time of the bake"},
-	{"var/log/bootstrap.log", "removed", "a log, with the time of the bake"},
-	{"var/log/fontconfig.log", "removed", "a log, with the time of the bake"},
-	{"var/log/apt/**", "removed", "logs, with the time of the bake"},
-	{"var/lib/dpkg/lock", "removed", "an empty lock file of a dpkg that has ended"},
-	{"var/lib/dpkg/lock-frontend", "removed", "an empty lock file of a dpkg that has ended"},
-	{"var/lib/dpkg/triggers/Lock", "removed", "an empty lock file of a dpkg that has ended"},
-	{"var/lib/dpkg/status-old", "removed", "the state before the last step, which depends on how packages were batched"},
-	{"var/lib/dpkg/diversions-old", "removed", "a backup copy"},
-	{"var/lib/dpkg/statoverride-old", "removed", "a backup copy"},
-	{"var/lib/dpkg/available-old", "removed", "a backup copy"},
-	{"var/lib/dpkg/tmp.ci", "removed", "dpkg's scratch directory"},
-	{"var/lib/dpkg/tmp.ci/**", "removed", "dpkg's scratch directory"},
-	{"var/lib/dpkg/updates/**", "removed", "the journal of a dpkg that has ended"},
-	{"var/cache/debconf/*-old", "removed", "a backup copy"},
-	{"var/cache/apt/*.bin", "removed", "a cache that apt makes again, with times in it"},
-	{"var/lib/apt/lists/lock", "removed", "an empty lock file"},
-	{"var/cache/apt/archives/lock", "removed", "an empty lock file"},
-	{"etc/.pwd.lock", "removed", "an empty lock file"},
-	{"etc/machine-id", "emptied", "every machine must have its own: systemd fills an empty one at first start"},
-	{"var/lib/dbus/machine-id", "removed", "every machine must have its own: D-Bus falls back to /etc/machine-id"},
-	{"etc/ssh/ssh_host_*_key", "removed", "a host key in an image is shared by all that run it: make one at first start (ssh-keygen -A)"},
-	{"etc/ssh/ssh_host_*_key.pub", "removed", "belongs to a host key that is not in the image"},
-	{"etc/ssl/private/ssl-cert-snakeoil.key", "removed", "a private key in an image is shared by all that run it: make-ssl-cert generate-default-snakeoil"},
-	{"etc/ssl/certs/ssl-cert-snakeoil.pem", "removed", "belongs to a private key that is not in the image"},
-	{"var/lib/systemd/random-seed", "removed", "a seed that is shared is none"},
-	{"var/lib/systemd/catalog/database", "removed", "holds the machine's id and time: journalctl --update-catalog makes it"},
-	{"tmp/**", "removed", "scratch files"},
-	{"var/tmp/**", "removed", "scratch files"},
-	{"root/.rnd", "removed", "a seed that is shared is none"},
-	{"usr/sbin/policy-rc.d", "removed", "keeps daemons from starting while the image is baked"},
+	{"var/cache/ldconfig/aux-cache", removed, "holds inode numbers and times of the machine that baked"},
+	{"var/log/alternatives.log", removed, "a log, with the time of the bake"},
+	{"var/log/dpkg.log", removed, "a log, with the time of the bake"},
+	{"var/log/bootstrap.log", removed, "a log, with the time of the bake"},
+	{"var/log/fontconfig.log", removed, "a log, with the time of the bake"},
+	{"var/log/apt/**", removed, "logs, with the time of the bake"},
+	{"var/lib/dpkg/lock", removed, "an empty lock file of a dpkg that has ended"},
+	{"var/lib/dpkg/lock-frontend", removed, "an empty lock file of a dpkg that has ended"},
+	{"var/lib/dpkg/triggers/Lock", removed, "an empty lock file of a dpkg that has ended"},
+	{"var/lib/dpkg/status-old", removed, "the state before the last step, which depends on how packages were batched"},
+	{"var/lib/dpkg/diversions-old", removed, "a backup copy"},
+	{"var/lib/dpkg/statoverride-old", removed, "a backup copy"},
+	{"var/lib/dpkg/available-old", removed, "a backup copy"},
+	{"var/lib/dpkg/tmp.ci", removed, "dpkg's scratch directory"},
+	{"var/lib/dpkg/tmp.ci/**", removed, "dpkg's scratch directory"},
+	{"var/lib/dpkg/updates/**", removed, "the journal of a dpkg that has ended"},
+	{"var/cache/debconf/*-old", removed, "a backup copy"},
+	{"var/cache/apt/*.bin", removed, "a cache that apt makes again, with times in it"},
+	{"var/lib/apt/lists/lock", removed, "an empty lock file"},
+	{"var/cache/apt/archives/lock", removed, "an empty lock file"},
+	{"etc/.pwd.lock", removed, "an empty lock file"},
+	{"etc/machine-id", emptied, "every machine must have its own: systemd fills an empty one at first start"},
+	{"var/lib/dbus/machine-id", removed, "every machine must have its own: D-Bus falls back to /etc/machine-id"},
+	{"etc/ssh/ssh_host_*_key", removed, "a host key in an image is shared by all that run it: make one at first start (ssh-keygen -A)"},
+	{"etc/ssh/ssh_host_*_key.pub", removed, "belongs to a host key that is not in the image"},
+	{"etc/ssl/private/ssl-cert-snakeoil.key", removed, "a private key in an image is shared by all that run it: make-ssl-cert generate-default-snakeoil"},
+	{"etc/ssl/certs/ssl-cert-snakeoil.pem", removed, "belongs to a private key that is not in the image"},
+	{"var/lib/systemd/random-seed", removed, "a seed that is shared is none"},
+	{"var/lib/systemd/catalog/database", removed, "holds the machine's id and time: journalctl --update-catalog makes it"},
+	{"tmp/**", removed, "scratch files"},
+	{"var/tmp/**", removed, "scratch files"},
+	{"root/.rnd", removed, "a seed that is shared is none"},
+	{"usr/sbin/policy-rc.d", removed, "keeps daemons from starting while the image is baked"},
 }
 
-// clean takes from the root what the table above names, and says what it took.
-func (b *Builder) clean(r *Root) ([]Cleaned, error) {
+// clean takes from what came into the root since before what the table above names, and what slim does
+// without, and says what it took. What packages ship, or a recipe put there, stays.
+func (b *Builder) clean(r *Root, before tree.Tree) ([]Cleaned, error) {
 	var out []Cleaned
 	for _, p := range r.Tree.Paths() {
-		if r.owners[p] != "" {
+		e := r.Tree[p]
+		if old, was := before[p]; r.owners[p] != "" || was && old.Equal(e) {
 			continue
 		}
-		for _, c := range cleaning {
-			if !matches(c.pattern, p) {
-				continue
-			}
-			out = append(out, Cleaned{Path: p, Why: c.why, How: c.how})
-			if c.how == "removed" {
-				delete(r.Tree, p)
-			} else if err := b.set(r, p, nil); err != nil {
-				return nil, err
-			}
-			break
+		c, ok := b.judge(p, e)
+		if !ok {
+			continue
+		}
+		out = append(out, c)
+		if c.How == removed {
+			delete(r.Tree, p)
+		} else if err := b.set(r, p, nil); err != nil {
+			return nil, err
 		}
 	}
 	removeDangling(r.Tree, out)
 	return out, nil
+}
+
+// What is done with a path that can't stay as it is.
+const (
+	removed = "removed"
+	emptied = "emptied"
+)
+
+// judge says what is to be done with a path that a program made.
+func (b *Builder) judge(p string, e tree.Entry) (Cleaned, bool) {
+	for _, c := range cleaning {
+		if matches(c.pattern, p) {
+			return Cleaned{Path: p, Why: c.why, How: c.how}, true
+		}
+	}
+	if kind, ok := b.Slim.Match(p); ok && e.Type != tree.Dir {
+		return Cleaned{Path: p, Why: "slim: " + kind, How: removed}, true
+	}
+	return Cleaned{}, false
 }
 
 // dateShadow sets the day of the last password change (shadow(5), the third field) to that of the epoch in
