@@ -197,7 +197,6 @@ func terminalSize(r io.Reader) (columns, rows uint) {
 func selfCommand(command string, theirs *os.File) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", command)
 	cmd.Args[0] = "brickyard"
-	cmd.Env = []string{}
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the terminal's signals are for Run alone
