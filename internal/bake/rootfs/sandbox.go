@@ -33,9 +33,11 @@ type Step struct {
 	Name    string            // for messages
 	Argv    []string          // Argv[0] is looked for on the PATH inside
 	Env     []string          // besides the fixed environment
-	Binds   map[string]string // path outside → path inside, which must exist; read only
+	Binds   map[string]string // path outside → path inside, which must exist; read only, and only while this step runs
 	Unless  string            // skip when this shell command succeeds
 	Creates string            // skip when this path exists
+
+	binds []boundTree // inside: Binds, opened
 }
 
 // A StepError means that a program of the image failed while it was baked.

@@ -83,11 +83,9 @@ func (j *job) mount() error {
 	if err := mountAt("proc", filepath.Join(j.Mount, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
-	for _, s := range j.Steps {
-		for from, to := range s.Binds {
-			if err := bind(from, filepath.Join(j.Mount, to)); err != nil {
-				return err
-			}
+	for i := range j.Steps {
+		if err := j.Steps[i].openBinds(); err != nil {
+			return err
 		}
 	}
 	if err := unix.Chdir(j.Mount); err != nil {
@@ -113,12 +111,31 @@ func mountAt(what, dir, fstype string, flags uintptr, data string) error {
 	return nil
 }
 
-func bind(from, to string) error {
-	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("bind on %s: %w", to, err)
+// openBinds takes hold of what the step needs from outside, before there is no way there any more.
+func (s *Step) openBinds() error {
+	for from, to := range s.Binds {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, from, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("open %s for %s: %w", from, to, err)
+		}
+		s.binds = append(s.binds, boundTree{fd, to})
 	}
-	if err := unix.Mount("", to, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		return fmt.Errorf("bind on %s read only: %w", to, err)
+	return nil
+}
+
+// A boundTree is a mount that is nowhere yet.
+type boundTree struct {
+	fd int
+	to string
+}
+
+// mount puts the tree in its place, read only.
+func (b boundTree) mount() error {
+	if err := unix.MoveMount(b.fd, "", unix.AT_FDCWD, b.to, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("bind on %s: %w", b.to, err)
+	}
+	if err := unix.Mount("", b.to, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("bind on %s read only: %w", b.to, err)
 	}
 	return nil
 }
@@ -204,6 +221,12 @@ func dropCapabilities() error {
 // run runs one step and returns "" or why it failed.
 func (j *job) run(s Step) string {
 	env := append(environment(j.Epoch), s.Env...)
+	for _, b := range s.binds {
+		if err := b.mount(); err != nil {
+			return err.Error()
+		}
+		defer unix.Unmount(b.to, unix.MNT_DETACH)
+	}
 	if s.Creates != "" {
 		if _, err := os.Lstat(s.Creates); err == nil {
 			fmt.Printf("%s: %s is there, skipped\n", s.Name, s.Creates)
