@@ -51,6 +51,7 @@ var processes = map[string]string{
 	"internal/deliver/host/testdata/prog":  "is a program",
 	"internal/bake/apt/apttest":            "is for tests",
 	"internal/catalog/indextest":           "is for tests",
+	"bench":                                "is a program of its own, which measures this one",
 }
 
 // A file is one parsed Go file.
