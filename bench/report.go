@@ -32,8 +32,11 @@ func (r row) verdict() string {
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }
 func mega(n int64) string            { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
-// ratio has three digits that count.
+// ratio has three digits that count, or four after the point: 1.0004 is more than 1.
 func ratio(x float64) string {
+	if math.Abs(x-1) < 0.01 {
+		return fmt.Sprintf("%.4f", x)
+	}
 	digits := 2 - int(math.Floor(math.Log10(max(x, 1e-6))))
 	return fmt.Sprintf("%.*f", max(digits, 0), x)
 }
@@ -51,7 +54,7 @@ divided by the other's: small is good.
 	for _, r := range b.rows {
 		target := ""
 		if r.target > 0 {
-			target = "≤ " + ratio(r.target)
+			target = fmt.Sprintf("≤ %g", r.target)
 		}
 		fmt.Fprintf(&w, "| %s | %s | %s | %s | %s | %s | %s |\n", r.what, r.ours, r.peer, r.than, ratio(r.ratio), target, r.verdict())
 	}

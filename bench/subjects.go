@@ -166,6 +166,12 @@ func (b *bench) change() error {
 	return err
 }
 
+// settle bakes what has been changed, so that nothing is left to do.
+func (b *bench) settle() error {
+	_, err := b.output(b.bake(b.path("warm"), "web")...)
+	return err
+}
+
 // repository makes an archive for apt out of the same packages.
 func (b *bench) repository() error {
 	if err := errors.Join(os.RemoveAll(b.repo), os.MkdirAll(b.repo, 0o755)); err != nil {
