@@ -192,15 +192,8 @@ func (b *Baker) Find(r *recipe.Recipe, lock *recipe.Lock, base *Base) (*Image, e
 	if err := b.Store.Note("bake", key, &img); err != nil {
 		return nil, err
 	}
-	for _, l := range img.Layers {
-		if size, err := b.Store.Size(l.Digest); err != nil || size != l.Size {
-			return nil, fmt.Errorf("layer %s: %w", l.Digest, store.ErrNotFound)
-		}
-	}
-	for _, d := range []tree.Digest{img.Manifest, img.Config, img.Root} {
-		if _, err := b.Store.Size(d); err != nil {
-			return nil, err
-		}
+	if err := b.whole(img.Layers, img.Manifest, img.Config, img.Root); err != nil {
+		return nil, err
 	}
 	return &img, nil
 }
@@ -368,7 +361,18 @@ func (w *work) tarball(ctx context.Context, img *Image) (tree.Tree, error) {
 	return t, nil
 }
 
-// packages puts the packages on start, and writes their layers and the one of their scripts.
+// packed is the note of what a set of packages on a base comes to, layers included: a recipe that changed
+// in its own files alone begins here.
+type packed struct {
+	Root         tree.Digest      `json:"root"`
+	Layers       []Layer          `json:"layers"`
+	Owners       tree.Digest      `json:"owners"`
+	Removed      []Removed        `json:"removed,omitempty"`
+	Cleaned      []rootfs.Cleaned `json:"cleaned,omitempty"`
+	Unconfigured []string         `json:"unconfigured,omitempty"`
+}
+
+// packages puts the packages on start, and adds their layers and the one of their scripts.
 func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, start tree.Tree) (tree.Tree, error) {
 	pkgs := w.newPackages()
 	if len(pkgs) == 0 {
@@ -377,9 +381,69 @@ func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, star
 		}
 		return start, w.inheritOwners(img)
 	}
+	key := w.packedKey(b, pkgs, start)
+	got, root, err := w.findPacked(key)
+	if errors.Is(err, store.ErrNotFound) {
+		if got, root, err = w.pack(ctx, b, pkgs, start, maxLayers-2-len(img.Layers)); err == nil {
+			err = w.note("packed", key, got)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	img.Layers = append(img.Layers, got.Layers...)
+	img.Removed = append(img.Removed, got.Removed...)
+	img.Cleaned = addCleaned(img.Cleaned, got.Cleaned)
+	img.Owners, img.Unconfigured = got.Owners, got.Unconfigured
+	return root, nil
+}
+
+// packedKey names all that packages come to a root by.
+func (w *work) packedKey(b *rootfs.Builder, pkgs []*rootfs.Package, start tree.Tree) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %d %s %v %s\n", format, w.epoch, b.Arch, b.Merge, w.slim)
+	if w.base != nil {
+		fmt.Fprintln(h, w.base.Digest)
+	} else if start != nil {
+		fmt.Fprintln(h, store.Sum(start.Encode()))
+	}
+	for _, p := range w.lock.Packages { // all of them: owners point into the list
+		fmt.Fprintln(h, p.Name, p.Version, p.Arch, p.Source, p.SHA256, p.Essential)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (w *work) findPacked(key string) (got packed, root tree.Tree, err error) {
+	if err := w.Store.Note("packed", key, &got); err != nil {
+		return got, nil, err
+	}
+	if err := w.whole(got.Layers, got.Owners); err != nil {
+		return got, nil, err
+	}
+	root, err = w.Store.Tree(got.Root)
+	return got, root, err
+}
+
+// whole says whether layers and other blobs are there. Errors: store.ErrNotFound.
+func (b *Baker) whole(layers []Layer, blobs ...tree.Digest) error {
+	for _, l := range layers {
+		if size, err := b.Store.Size(l.Digest); err != nil || size != l.Size {
+			return fmt.Errorf("layer %s: %w", l.Digest, store.ErrNotFound)
+		}
+	}
+	for _, d := range blobs {
+		if _, err := b.Store.Size(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pack makes what packed notes.
+func (w *work) pack(ctx context.Context, b *rootfs.Builder, pkgs []*rootfs.Package, start tree.Tree, limit int) (packed, tree.Tree, error) {
 	add, done := w.Progress("unpack", int64(len(pkgs)))
 	b.OnUnpack = func(*rootfs.Package) { add(1) }
-	layers := newLayerer(w, pkgs, maxLayers-2-len(img.Layers))
+	layers := newLayerer(w, pkgs, limit)
 	b.OnPlaced = layers.placed
 	ready, all := make(chan struct{}), make(chan struct{})
 	g, gctx := errgroup.WithContext(ctx)
@@ -399,25 +463,29 @@ func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, star
 	err := g.Wait()
 	made, lerr := layers.wait(err == nil)
 	if err := cmp.Or(err, lerr); err != nil {
-		return nil, err
+		return packed{}, nil, err
 	}
 	stack := tree.Tree{}
 	if start != nil {
 		stack = start.Clone()
 	}
+	img := Image{Packages: w.lock.Packages}
 	for _, m := range made {
 		stack.Apply(m.tree)
 		img.Layers = append(img.Layers, m.Layer)
 	}
-	img.Cleaned = addCleaned(img.Cleaned, res.Cleaned)
-	img.Unconfigured = res.Unconfigured
-	if err := w.owners(img, res, pkgs); err != nil {
-		return nil, err
+	if err := w.owners(&img, res, pkgs); err != nil {
+		return packed{}, nil, err
 	}
-	if err := w.removed(img, pkgs); err != nil {
-		return nil, err
+	if err := w.removed(&img, pkgs); err != nil {
+		return packed{}, nil, err
 	}
-	return res.Root, w.diffLayer(img, kindScripts, stack, res.Root)
+	if err := w.diffLayer(&img, kindScripts, stack, res.Root); err != nil {
+		return packed{}, nil, err
+	}
+	got := packed{Layers: img.Layers, Owners: img.Owners, Removed: img.Removed, Cleaned: res.Cleaned, Unconfigured: res.Unconfigured}
+	got.Root, err = w.Store.PutTree(res.Root)
+	return got, res.Root, err
 }
 
 // diffLayer adds the layer that makes to out of from, if they differ.
