@@ -1,0 +1,3 @@
+module example/static
+
+go 1.26
