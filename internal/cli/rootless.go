@@ -45,7 +45,11 @@ func (env *Env) asRoot(cmd *cobra.Command) *cobra.Command {
 // enterUserNS runs the whole command again as root of a user namespace when an ordinary user called
 // it. done says that this was so, and err is then the command's answer.
 func (env *Env) enterUserNS(ctx context.Context) (done bool, err error) {
-	if _, inside := userns.OuterUID(env.Getenv); inside || os.Geteuid() == 0 {
+	if _, inside := userns.OuterUID(env.Getenv); inside {
+		err := userns.DieWithParent(env.Getenv)
+		return err != nil, err
+	}
+	if os.Geteuid() == 0 {
 		return false, nil
 	}
 	code, err := userns.Enter(ctx, os.Args[1:])

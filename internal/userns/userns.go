@@ -25,8 +25,12 @@ import (
 // Whoever calls Enter must, when started with it, call Init and nothing else.
 const InitCommand = "userns-init"
 
-// marker is the variable that tells the program, once inside, who it is outside.
-const marker = "BRICKYARD_USERNS_UID"
+// marker is the variable that tells the program, once inside, who it is outside, and parent the one that
+// tells it the process that waits for it there.
+const (
+	marker = "BRICKYARD_USERNS_UID"
+	parent = "BRICKYARD_USERNS_PARENT"
+)
 
 // minIDs is how many ids a Debian root file system needs: up to nobody, 65534.
 const minIDs = 65535
@@ -46,6 +50,18 @@ func (e *UnavailableError) Hint() string { return e.hint }
 func OuterUID(getenv func(string) string) (uid int, ok bool) {
 	uid, err := strconv.Atoi(getenv(marker))
 	return uid, err == nil && os.Geteuid() == 0
+}
+
+// DieWithParent makes the kernel interrupt this process, which is inside a namespace of Enter's, when the one
+// outside is no more. Becoming root inside has made it forget that Enter asked for that.
+func DieWithParent(getenv func(string) string) error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0, 0, 0); err != nil {
+		return fmt.Errorf("user namespace: %w", err)
+	}
+	if pid := getenv(parent); pid != strconv.Itoa(os.Getppid()) {
+		return fmt.Errorf("user namespace: the process that made it, %s, is gone", pid)
+	}
+	return nil
 }
 
 // Enter runs this program, with the same arguments, inside a new user namespace, and returns its
@@ -70,7 +86,7 @@ func Enter(ctx context.Context, args []string) (code int, err error) {
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wait}
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", marker, os.Getuid()))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", marker, os.Getuid()), fmt.Sprintf("%s=%d", parent, os.Getpid()))
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		Pdeathsig:  syscall.SIGTERM,
@@ -103,12 +119,14 @@ func Enter(ctx context.Context, args []string) (code int, err error) {
 // forward passes signals on to the child and returns its exit code.
 func forward(cmd *exec.Cmd) (int, error) {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for s := range signals {
-			cmd.Process.Signal(s)
+			if s == syscall.SIGTERM || !atTerminal() {
+				cmd.Process.Signal(s)
+			}
 		}
 	}()
 	err := cmd.Wait()
@@ -122,6 +140,17 @@ func forward(cmd *exec.Cmd) (int, error) {
 		return exit.ExitCode(), nil
 	}
 	return cmd.ProcessState.ExitCode(), err
+}
+
+// atTerminal says whether there is a terminal that sends its signals to the child, too. A second one would
+// end the child without its cleaning up.
+func atTerminal() bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	tty.Close()
+	return true
 }
 
 // Init waits until the ids are mapped, becomes root inside, and starts the program over with args. It
