@@ -15,13 +15,11 @@ import (
 
 // An event is one line of test2json, or of go build -json (cmd/internal/test2json, "go help buildjson").
 type event struct {
-	Action      string
-	Package     string
-	ImportPath  string // of build events
-	Test        string
-	Output      string
-	Elapsed     float64 // seconds
-	FailedBuild string
+	Action  string
+	Package string
+	Test    string
+	Output  string
+	Elapsed float64 // seconds
 }
 
 // A report is what was seen so far.
@@ -60,10 +58,6 @@ func (r *report) add(e event) {
 	case "build-output":
 		fmt.Print(e.Output)
 	case "output":
-		if e.Test == "" {
-			r.output[key] = append(r.output[key], e.Output)
-			return
-		}
 		r.output[key] = append(r.output[key], e.Output)
 	case "pass", "fail", "skip":
 		if e.Test == "" {
@@ -102,9 +96,6 @@ func (r *report) packageEnds(e event) {
 			}
 		}
 		fmt.Print(strings.Join(out, ""))
-		if e.FailedBuild != "" {
-			fmt.Printf("FAIL\t%s [build failed]\n", e.Package)
-		}
 		return
 	}
 	for _, line := range out {
