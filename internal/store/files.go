@@ -174,9 +174,16 @@ func (s *Store) HasFile(e tree.Entry) bool {
 // everything else anew. Errors name the path in t.
 func (s *Store) Assemble(t tree.Tree, dir string) error { return s.Change(dir, tree.Tree{}, t) }
 
+// Copy is Assemble for a directory in which people may write, or that is on another file system: it shares
+// no file with the store.
+func (s *Store) Copy(t tree.Tree, dir string) error { return s.change(dir, tree.Tree{}, t, s.copyFile) }
+
 // Change makes what the tree from stands for below dir into to, touching only what differs. Nobody else may
 // use dir meanwhile. After an error, dir is neither.
-func (s *Store) Change(dir string, from, to tree.Tree) error {
+func (s *Store) Change(dir string, from, to tree.Tree) error { return s.change(dir, from, to, s.link) }
+
+// change is Change that makes regular files by calling regular.
+func (s *Store) change(dir string, from, to tree.Tree, regular func(e tree.Entry, p string) error) error {
 	layer := tree.Diff(from, to)
 	paths := layer.Paths()
 	touched := map[string]bool{} // directories whose owner, mode and time are to be set in the end
@@ -194,7 +201,7 @@ func (s *Store) Change(dir string, from, to tree.Tree) error {
 		if e.Type == tree.Dir {
 			touched[p] = true
 		}
-		if err := s.make(e, at); err != nil {
+		if err := s.make(e, at, regular); err != nil {
 			return fmt.Errorf("assemble %s: %w", p, err)
 		}
 	}
@@ -209,10 +216,10 @@ func (s *Store) Change(dir string, from, to tree.Tree) error {
 }
 
 // make makes e at p. A directory gets its owner, mode and time later: linking into it changes the time.
-func (s *Store) make(e tree.Entry, p string) error {
+func (s *Store) make(e tree.Entry, p string, regular func(e tree.Entry, p string) error) error {
 	switch e.Type {
 	case tree.Regular:
-		return s.link(e, p)
+		return regular(e, p)
 	case tree.Dir:
 		if err := os.Mkdir(p, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err

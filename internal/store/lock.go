@@ -63,39 +63,33 @@ func (s *Store) sweep() error {
 	for _, de := range des {
 		p := s.path("tmp", de.Name())
 		if strings.HasSuffix(p, lockSuffix) {
-			if err := sweepDir(p); err != nil {
-				return err
-			}
+			sweepDir(p)
 			continue
 		}
 		fi, err := de.Info()
 		if err == nil && time.Since(fi.ModTime()) > tmpAge {
 			if _, err := os.Lstat(p + lockSuffix); errors.Is(err, fs.ErrNotExist) {
-				if err := removeTree(p); err != nil {
-					return err
-				}
+				removeTree(p) // or the next one does
 			}
 		}
 	}
 	return nil
 }
 
-func sweepDir(lock string) error {
+// sweepDir takes away the directory of a lock that nobody holds. What can't be taken away stays, with its
+// lock, for another process: files of other users in a home of an ordinary user need a user namespace.
+func sweepDir(lock string) {
 	f, err := os.OpenFile(lock, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return // gone, or another user's
 	}
 	defer f.Close()
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return nil // somebody is at work there
+		return // somebody is at work there
 	}
-	if err := removeTree(strings.TrimSuffix(lock, lockSuffix)); err != nil {
-		return err
+	if removeTree(strings.TrimSuffix(lock, lockSuffix)) == nil {
+		os.Remove(lock)
 	}
-	return os.Remove(lock)
 }
 
 // Root returns a directory that holds the tree t, assembled when it is not there yet. It is shared and

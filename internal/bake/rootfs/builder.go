@@ -22,7 +22,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"brickyard/internal/store"
 	"brickyard/internal/tree"
@@ -84,25 +84,24 @@ func (e *FailedError) Hint() string {
 	return "the root file system as it was is in " + e.Kept + "; look around with: chroot " + e.Kept + " /bin/sh"
 }
 
-// Unpack unpacks all packages, those of the Essential set first, on as many cores as there are.
+// Unpack unpacks all packages, those of the Essential set first, on as many cores as there are. essential is
+// called when all of the set are unpacked, and not at all when one can't be.
 func (b *Builder) Unpack(ctx context.Context, pkgs []*Package, essential func()) error {
 	sorted := slices.Clone(pkgs)
 	slices.SortStableFunc(sorted, func(a, c *Package) int { return rank(a) - rank(c) })
-	var left sync.WaitGroup
+	var left atomic.Int64
 	for _, p := range pkgs {
 		if p.Essential {
 			left.Add(1)
 		}
 	}
+	if left.Load() == 0 {
+		essential()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	var once sync.WaitGroup
-	once.Go(func() { left.Wait(); essential() })
 	for _, p := range sorted {
 		g.Go(func() error {
-			if p.Essential {
-				defer left.Done()
-			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -110,12 +109,13 @@ func (b *Builder) Unpack(ctx context.Context, pkgs []*Package, essential func())
 				return err
 			}
 			b.OnUnpack(p)
+			if p.Essential && left.Add(-1) == 0 {
+				essential()
+			}
 			return nil
 		})
 	}
-	err := g.Wait()
-	once.Wait()
-	return err
+	return g.Wait()
 }
 
 func rank(p *Package) int {
@@ -540,7 +540,7 @@ func (b *Builder) failed(sb Sandbox, lower tree.Tree, err error) error {
 		return errors.Join(err, ierr)
 	}
 	lower.Apply(layer)
-	if kerr := errors.Join(os.MkdirAll(b.Keep, 0o755), b.Store.Assemble(lower, b.Keep)); kerr != nil {
+	if kerr := errors.Join(os.MkdirAll(b.Keep, 0o755), b.Store.Copy(lower, b.Keep)); kerr != nil {
 		return errors.Join(err, kerr)
 	}
 	return &FailedError{Kept: b.Keep, Err: err}
