@@ -120,7 +120,7 @@ func memory(pid int) int64 {
 	tasks, _ := filepath.Glob(proc + "/task/*/children")
 	for _, t := range tasks {
 		children, _ := os.ReadFile(t)
-		for _, f := range strings.Fields(string(children)) {
+		for f := range strings.FieldsSeq(string(children)) {
 			if child, err := strconv.Atoi(f); err == nil {
 				total += memory(child)
 			}
