@@ -154,7 +154,12 @@ func hashSource(h io.Writer, dir, src string) error {
 	if src == "" {
 		return nil
 	}
-	return filepath.WalkDir(filepath.Join(dir, src), func(p string, d os.DirEntry, err error) error {
+	top, err := filepath.EvalSymlinks(filepath.Join(dir, src)) // a link there is followed, as when it is copied
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(h, "%q\n", src)
+	return filepath.WalkDir(top, func(p string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -162,7 +167,7 @@ func hashSource(h io.Writer, dir, src string) error {
 		if err != nil {
 			return err
 		}
-		rel, _ := filepath.Rel(dir, p)
+		rel, _ := filepath.Rel(top, p)
 		fmt.Fprintf(h, "%q %v %v %d\n", rel, fi.Mode().Type(), fi.Mode()&0o111 != 0, fi.Size())
 		switch {
 		case fi.Mode().IsRegular():
@@ -349,16 +354,41 @@ func (w *work) tarball(ctx context.Context, img *Image) (tree.Tree, error) {
 	if got := hex.EncodeToString(sum.Sum(nil)); got != w.lock.Rootfs {
 		return nil, &StaleLockError{Recipe: w.r.Path, Why: w.r.From.Rootfs + " has changed"}
 	}
+	kinds := removedFiles{}
 	maps.DeleteFunc(t, func(p string, e tree.Entry) bool {
-		_, gone := w.slim.Match(p)
-		return gone && e.Type != tree.Dir || e.Type == tree.Whiteout
+		kind, gone := w.slim.Match(p)
+		if gone = gone && e.Type != tree.Dir; gone {
+			kinds.add(kind, p, e)
+		}
+		return gone || e.Type == tree.Whiteout
 	})
-	l, err := layer.Write(w.Store, t, w.note)
+	if img.Removed, err = kinds.put(w.Store); err != nil {
+		return nil, err
+	}
+	root := withDirs(t, w.epoch)
+	l, err := layer.Write(w.Store, root, w.note)
 	if err != nil {
 		return nil, err
 	}
 	img.Layers = append(img.Layers, Layer{Layer: l, Kind: kindRootfs})
-	return t, nil
+	return root, nil
+}
+
+// withDirs is t with the directories that an archive may leave out, and with content for names of files
+// whose first name is not there.
+func withDirs(t tree.Tree, epoch int64) tree.Tree {
+	dir := tree.Entry{Type: tree.Dir, Mode: 0o755, MTime: epoch}
+	dirs := tree.Tree{".": dir}
+	for p := range t {
+		for p != "." {
+			p = tree.Parent(p)
+			dirs[p] = dir
+		}
+	}
+	root := tree.Tree{}
+	root.Apply(dirs)
+	root.Apply(t)
+	return root
 }
 
 // packed is the note of what a set of packages on a base comes to, layers included: a recipe that changed
@@ -384,7 +414,7 @@ func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, star
 	key := w.packedKey(b, pkgs, start)
 	got, root, err := w.findPacked(key)
 	if errors.Is(err, store.ErrNotFound) {
-		if got, root, err = w.pack(ctx, b, pkgs, start, maxLayers-2-len(img.Layers)); err == nil {
+		if got, root, err = w.pack(ctx, b, pkgs, start, max(1, maxLayers-2-len(img.Layers))); err == nil {
 			err = w.note("packed", key, got)
 		}
 	}
@@ -592,24 +622,37 @@ func addCleaned(have, more []rootfs.Cleaned) []rootfs.Cleaned {
 
 // removed notes what slim left out of packages, by kind.
 func (w *work) removed(img *Image, pkgs []*rootfs.Package) error {
-	kinds := map[string]tree.Tree{}
+	kinds := removedFiles{}
 	for _, p := range pkgs {
 		for at, e := range p.Removed {
 			kind, _ := w.slim.Match(at)
-			if kinds[kind] == nil {
-				kinds[kind] = tree.Tree{}
-			}
-			kinds[kind][at] = e
+			kinds.add(kind, at, e)
 		}
 	}
-	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		d, err := w.Store.PutTree(kinds[kind])
+	more, err := kinds.put(w.Store)
+	img.Removed = append(img.Removed, more...)
+	return err
+}
+
+// removedFiles is what slim took, by kind.
+type removedFiles map[string]tree.Tree
+
+func (r removedFiles) add(kind, p string, e tree.Entry) {
+	if r[kind] == nil {
+		r[kind] = tree.Tree{}
+	}
+	r[kind][p] = e
+}
+
+func (r removedFiles) put(s *store.Store) (out []Removed, err error) {
+	for _, kind := range slices.Sorted(maps.Keys(r)) {
+		d, err := s.PutTree(r[kind])
 		if err != nil {
-			return err
+			return nil, err
 		}
-		img.Removed = append(img.Removed, Removed{Kind: kind, Files: len(kinds[kind]), Bytes: kinds[kind].Size(), Tree: d})
+		out = append(out, Removed{Kind: kind, Files: len(r[kind]), Bytes: r[kind].Size(), Tree: d})
 	}
-	return nil
+	return out, nil
 }
 
 // recipeLayer adds what the recipe itself puts in, and returns the finished root.

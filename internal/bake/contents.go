@@ -448,7 +448,10 @@ func (c *contents) copyFile(at string, e tree.Entry, from string, copyMode bool)
 
 // copyTree copies a directory of this machine below at.
 func (c *contents) copyTree(f recipe.File, at string, e tree.Entry) error {
-	root := filepath.Join(c.r.Dir, f.Tree)
+	root, err := filepath.EvalSymlinks(filepath.Join(c.r.Dir, f.Tree))
+	if err != nil {
+		return err
+	}
 	fileMode, err := mode(f.Mode, 0o644)
 	if err != nil {
 		return err

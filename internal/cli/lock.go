@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,8 +92,10 @@ func (env *Env) lock(cmd *cobra.Command, r *recipe.Recipe, upd bake.Update, why 
 	if why != "" {
 		return env.why(got, why)
 	}
-	if err := store.WriteFile(path, got.Lock.Encode(), 0o644); err != nil {
-		return err
+	if old == nil || !bytes.Equal(old.Encode(), got.Lock.Encode()) {
+		if err := store.WriteFile(path, got.Lock.Encode(), 0o644); err != nil {
+			return err
+		}
 	}
 	return env.printLock(path, old, got.Lock)
 }
