@@ -10,7 +10,11 @@ type window struct {
 	total int64  // bytes since the dictionary was reset
 }
 
-const firstWindow = 256 << 10
+const (
+	firstWindow = 256 << 10
+	wideCopy    = 16 // bytes that short matches are copied by: as many, less one, may be written past a match
+	longMatch   = 64 // bytes from which copy is faster
+)
 
 // reset empties the window and says how far matches reach back.
 func (w *window) reset(dict int) {
