@@ -83,7 +83,14 @@ func (b *bench) prepare() error {
 	if err != nil {
 		return err
 	}
-	build := []string{"go", "build", "-C", cwd, "-trimpath", "-o", b.path("brickyard"), "./cmd/brickyard"}
+	version, err := b.output("git", "-C", cwd, "describe", "--tags", "--always", "--dirty")
+	if err != nil {
+		return err
+	}
+	build := []string{
+		"go", "build", "-C", cwd, "-trimpath", "-ldflags", "-X brickyard/internal/cli.version=" + version,
+		"-o", b.path("brickyard"), "./cmd/brickyard",
+	}
 	cmd, said := b.command(build, []string{"CGO_ENABLED=0"})
 	if err := cmd.Run(); err != nil {
 		return failed(build, err, said)
