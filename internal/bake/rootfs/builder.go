@@ -163,6 +163,7 @@ func (b *Builder) Packages(ctx context.Context, base tree.Tree, pkgs []*Package,
 			return nil, err
 		}
 	}
+	dropEmpty(r.Tree, b.Slim)
 	res.Root, res.Owners = r.Tree, r.owners
 	return res, nil
 }
@@ -293,10 +294,26 @@ func (b *Builder) put(r *Root, pkgs []*Package) ([]Placed, error) {
 	var out []Placed
 	for _, p := range pkgs {
 		t := r.placed[p.Key()]
+		dropEmpty(t, b.Slim)
 		t.WithParents(defaultDirs(t, p.MTime))
 		out = append(out, Placed{Package: p, Tree: t})
 	}
 	return out, nil
+}
+
+// dropEmpty takes away directories that slim has emptied. While scripts run they are there: some fail when, say,
+// a directory for manual pages is not.
+func dropEmpty(t tree.Tree, slim Slim) {
+	children := map[string]int{}
+	for p := range t {
+		children[tree.Parent(p)]++
+	}
+	for _, p := range slices.Backward(t.Paths()) {
+		if _, ok := slim.Match(p); ok && t[p].Type == tree.Dir && children[p] == 0 {
+			delete(t, p)
+			children[tree.Parent(p)]--
+		}
+	}
 }
 
 // defaultDirs is a tree of plain directories for all that is above the entries of t.
