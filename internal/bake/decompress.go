@@ -7,7 +7,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
+
+	"brickyard/internal/bake/apt/xz"
 )
 
 // decompress reads a tar stream that is plain or compressed with gzip, xz or zstd, told by its first bytes.
@@ -21,8 +22,9 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		return gzip.NewReader(b)
 	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		x, err := xz.NewReader(b, 64<<20) // xz -9 asks for 64 MiB
-		return io.NopCloser(x), err
+		x := xz.NewReader(64 << 20) // xz -9 asks for 64 MiB
+		x.Reset(b)
+		return io.NopCloser(x), nil
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
 		if err != nil {

@@ -16,8 +16,9 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/mikelolasagasti/xz"
 	"golang.org/x/sync/errgroup"
+
+	"brickyard/internal/bake/apt/xz"
 )
 
 // A Loader fetches what sources list.
@@ -31,6 +32,9 @@ type Loader struct {
 
 // maxIndex bounds an unpacked Packages file; Debian's main is 50 MiB.
 const maxIndex = 1 << 30
+
+// maxIndexDict is what unpacking an index may take in memory: xz -9 asks for as much.
+const maxIndexDict = 64 << 20
 
 // Load verifies the Release of every source and reads the indexes that it lists. A source of the host that turns
 // out to be of another origin than the distribution asked for is left out; two that are the same suite of the
@@ -335,7 +339,9 @@ func (f *fetchedIndex) unpack() (io.Reader, error) {
 	r := bytes.NewReader(f.data)
 	switch f.ext {
 	case ".xz":
-		return xz.NewReader(r, 0)
+		x := xz.NewReader(maxIndexDict)
+		x.Reset(r)
+		return x, nil
 	case ".gz":
 		return gzip.NewReader(r)
 	}

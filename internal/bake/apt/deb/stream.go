@@ -13,7 +13,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
+
+	"brickyard/internal/bake/apt/xz"
 )
 
 // Memory that a stream may ask of us to be uncompressed.
@@ -80,7 +81,7 @@ func (s *stream) fault(err error) error {
 	switch {
 	case s.in.err != nil:
 		return fmt.Errorf("%s: %w", s.name, s.in.err)
-	case errors.Is(err, xz.ErrMemlimit), errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+	case errors.Is(err, xz.ErrMemory), errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return fmt.Errorf("%s needs too much memory to uncompress: %w", s.name, ErrLimit)
 	}
 	return fmt.Errorf("%w: %s: %w", ErrFormat, s.name, err)
@@ -128,7 +129,7 @@ var (
 	buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 128<<10) }}
 	inputs  = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 32<<10) }}
 	gzips   = sync.Pool{New: func() any { return new(gzip.Reader) }}
-	xzs     sync.Pool // of *xz.Reader
+	xzs     = sync.Pool{New: func() any { return xz.NewReader(maxXzDict) }}
 	zstds   sync.Pool // of *zstd.Decoder
 )
 
@@ -164,18 +165,12 @@ func openGzip(r io.Reader) (io.Reader, func(), error) {
 }
 
 func openXz(r io.Reader) (io.Reader, func(), error) {
-	z, ok := xzs.Get().(*xz.Reader)
-	if !ok {
-		var err error
-		if z, err = xz.NewReader(nil, maxXzDict); err != nil {
-			return nil, nil, err
-		}
-	}
-	if err := z.Reset(r); err != nil {
+	z := xzs.Get().(*xz.Reader)
+	z.Reset(r)
+	return z, func() {
+		z.Reset(nil)
 		xzs.Put(z)
-		return nil, nil, noEOF(err)
-	}
-	return z, func() { xzs.Put(z) }, nil
+	}, nil
 }
 
 func openZstd(r io.Reader) (io.Reader, func(), error) {

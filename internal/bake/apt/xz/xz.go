@@ -17,8 +17,6 @@ import (
 	"io"
 	"math"
 	"slices"
-
-	other "github.com/mikelolasagasti/xz"
 )
 
 // ErrMemory means that a file needs a larger dictionary than allowed.
@@ -54,7 +52,6 @@ type Reader struct {
 	next    func() error // reads on; what it unpacks goes to out
 	out     []byte       // unpacked, not yet read
 	err     error        // that ends it all
-	filters io.Reader    // unpacks files with filters, which are rare, in place of this package
 
 	flags  [2]byte   // of the stream
 	check  hash.Hash // of its blocks' content, nil for none
@@ -72,21 +69,20 @@ type block struct {
 	seen             int64 // bytes unpacked
 }
 
-// NewReader returns a reader to be used after Reset. dictMax bounds the dictionary, in bytes: it is what a file may
-// make us allocate.
+// NewReader returns a reader to be used after Reset. dictMax bounds the dictionary, in bytes, below 4 GiB: it is what
+// a file may make us allocate.
 func NewReader(dictMax int) *Reader {
 	z := &Reader{dictMax: dictMax, buf: bufio.NewReaderSize(nil, 16<<10), blocks: sha256.New()}
 	z.in.r = z.buf
 	z.chunks.in = &z.in
-	z.Reset(bytes.NewReader(nil))
 	return z
 }
 
-// Reset turns to another file and keeps the memory. It reads nothing yet.
+// Reset turns to another file and keeps the memory. It reads nothing yet. nil only lets go of the last file.
 func (z *Reader) Reset(r io.Reader) {
 	z.buf.Reset(r)
 	z.in.n = 0
-	z.next, z.out, z.err, z.filters = z.open, nil, nil, nil
+	z.next, z.out, z.err = z.open, nil, nil
 }
 
 // Read unpacks. A file that was changed is found out at the latest when Read returns an error in place of [io.EOF].
@@ -98,9 +94,6 @@ func (z *Reader) Read(p []byte) (int, error) {
 	}
 	if err := z.more(); err != nil {
 		return 0, err
-	}
-	if z.filters != nil {
-		return z.filters.Read(p)
 	}
 	n := copy(p, z.out)
 	z.out = z.out[n:]
@@ -118,10 +111,6 @@ func (z *Reader) WriteTo(w io.Writer) (int64, error) {
 		if err != nil {
 			return total, err
 		}
-		if z.filters != nil {
-			n, err := io.Copy(w, z.filters)
-			return total + n, err
-		}
 		n, err := w.Write(z.out)
 		total += int64(n)
 		z.out = z.out[n:]
@@ -133,7 +122,7 @@ func (z *Reader) WriteTo(w io.Writer) (int64, error) {
 
 // more reads on until something is unpacked.
 func (z *Reader) more() error {
-	for len(z.out) == 0 && z.filters == nil && z.err == nil {
+	for len(z.out) == 0 && z.err == nil {
 		z.err = z.next()
 	}
 	if len(z.out) > 0 {
@@ -142,16 +131,10 @@ func (z *Reader) more() error {
 	return z.err
 }
 
-// open reads the first stream's header. A file whose first block has filters is left to the library that knows them.
+// open reads the first stream's header.
 func (z *Reader) open() error {
-	head, _ := z.buf.Peek(streamHeader + 2)
-	if len(head) == streamHeader+2 && head[streamHeader] != 0 && head[streamHeader+1]&3 != 0 {
-		r, err := other.NewReader(z.buf, uint32(z.dictMax))
-		if errors.Is(err, other.ErrMemlimit) {
-			err = ErrMemory
-		}
-		z.filters = r
-		return noEOF(err)
+	if z.filtered() {
+		return z.openFiltered()
 	}
 	var b [streamHeader]byte
 	if err := z.in.fill(b[:]); err != nil {
