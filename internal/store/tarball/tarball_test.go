@@ -151,3 +151,24 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// The first name of a file by its tree may be a later one by path. The content goes with the first in the stream.
+func TestWriteHardLinkBeforeItsFile(t *testing.T) {
+	contents := map[tree.Digest]string{}
+	file := sample(contents)["a/file"]
+	link := file
+	link.Hard = "z/file"
+	var buf bytes.Buffer
+	if err := Write(&buf, tree.Tree{"a": link, "b": link, "z/file": file}, opener(contents)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(&buf, Limits{}, hashing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, z := file, file
+	b.Hard, z.Hard = "a", "a"
+	if diff := cmp.Diff(tree.Tree{"a": file, "b": b, "z/file": z}, got); diff != "" {
+		t.Error(diff)
+	}
+}

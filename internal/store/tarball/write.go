@@ -4,6 +4,7 @@ package tarball
 
 import (
 	"archive/tar"
+	"cmp"
 	"fmt"
 	"io"
 	"path"
@@ -26,8 +27,18 @@ const (
 func Write(w io.Writer, t tree.Tree, open func(tree.Entry) (io.ReadCloser, error)) error {
 	tw := tar.NewWriter(w)
 	buf := make([]byte, 128<<10)
+	written := map[string]string{} // first name of a file in t → its name that the stream has the content at
 	for _, p := range t.Paths() {
-		if err := writeEntry(tw, p, t[p], open, buf); err != nil {
+		e := t[p]
+		if e.Type == tree.Regular {
+			// The first name by t may be a later one by path: a link must come after what it links to.
+			first := cmp.Or(e.Hard, p)
+			e.Hard = written[first]
+			if e.Hard == "" {
+				written[first] = p
+			}
+		}
+		if err := writeEntry(tw, p, e, open, buf); err != nil {
 			return fmt.Errorf("tar %s: %w", p, err)
 		}
 	}
