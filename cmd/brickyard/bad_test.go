@@ -133,10 +133,10 @@ func (b *bakery) interrupt(t *testing.T, ready func() bool, sig syscall.Signal, 
 	}
 	select {
 	case <-ended:
-	case <-time.After(time.Minute):
+	case <-time.After(20 * time.Second):
 		cmd.Process.Kill()
 		<-ended
-		t.Errorf("still running a minute after the signal:\n%s", &stderr)
+		t.Errorf("still running long after the signal:\n%s", &stderr)
 	}
 	if code := cmd.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("exit code %d, want 130: %s", code, &stderr)
@@ -148,15 +148,15 @@ func (b *bakery) interrupt(t *testing.T, ready func() bool, sig syscall.Signal, 
 		t.Errorf("the catalogue has %s, and had %s", got, images)
 	}
 	b.tidy(t)
-	await(t, func() bool { return len(b.processes(t)) == 0 })
+	await(t, func() bool { return len(processes(t)) == 0 })
 }
 
 // await waits until done says so.
 func await(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not come to that within a minute")
+			t.Fatal("it did not come to that within two minutes")
 		}
 	}
 }

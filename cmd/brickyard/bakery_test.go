@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"brickyard/internal/bake/apt/apttest"
+
+	"golang.org/x/sys/unix"
 )
 
 // A bakery is a recipe's directory, a home, and how to run the program on them. Recipes take their packages
@@ -188,19 +191,33 @@ func (b *bakery) tidy(t *testing.T) {
 	}
 }
 
-// processes lists those that have home in their arguments, or their root below it.
-func (b *bakery) processes(t *testing.T) []string {
+// processes lists what the test has started, and what that has started, and is still there. It must be called before
+// any of them can have lost its parent.
+func processes(t *testing.T) []string {
 	t.Helper()
-	var found []string
-	procs, err := filepath.Glob("/proc/[0-9]*")
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil { // orphans become ours
+		t.Fatal(err)
+	}
+	parent, name := map[string]string{}, map[string]string{}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range procs {
-		cmdline, _ := os.ReadFile(p + "/cmdline") // it may have ended by now
-		mounts, _ := os.ReadFile(p + "/mountinfo")
-		if bytes.Contains(cmdline, []byte(b.home)) || bytes.Contains(mounts, []byte(b.home+"/")) {
-			found = append(found, p+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
+	for _, p := range stats {
+		stat, _ := os.ReadFile(p) // it may have ended by now
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if f := strings.Fields(rest); len(f) > 1 && f[0] != "Z" {
+			pid := filepath.Base(filepath.Dir(p))
+			cmdline, _ := os.ReadFile(filepath.Dir(p) + "/cmdline")
+			parent[pid], name[pid] = f[1], strings.ReplaceAll(string(cmdline), "\x00", " ")
+		}
+	}
+	var found []string
+	for pid := range parent {
+		for p := parent[pid]; p != ""; p = parent[p] {
+			if p == fmt.Sprint(os.Getpid()) {
+				found = append(found, pid+" "+name[pid])
+			}
 		}
 	}
 	return found

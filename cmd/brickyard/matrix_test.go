@@ -77,7 +77,7 @@ func matrix(t *testing.T, first *bakery, circumstances []circumstance) string {
 		})
 	}
 	again("warm: all is there but the image", true, "notes/bake", "notes/image")
-	again("warm: packages are unpacked, scripts run again", true, "notes/bake", "notes/image", "notes/stage", "notes/layer")
+	again("warm: packages are unpacked, scripts run again", true, "notes/bake", "notes/image", "notes/packed", "notes/stage", "notes/layer")
 	again("offline, with nothing but the packages", false, "notes", "files", "roots")
 	again("offline, and nothing to do", false)
 	return want
