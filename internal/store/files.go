@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"brickyard/internal/tree"
 
@@ -100,7 +99,7 @@ func writeNew(p string, e tree.Entry, data []byte) error {
 	if err != nil {
 		err = &os.PathError{Op: "write", Path: p, Err: err}
 	} else {
-		err = setMeta(p, e)
+		err = tree.SetMeta(p, e)
 	}
 	if cerr := unix.Close(fd); err == nil && cerr != nil {
 		err = &os.PathError{Op: "close", Path: p, Err: cerr}
@@ -128,7 +127,7 @@ func (s *Store) addLarge(e *tree.Entry, r io.Reader) error {
 // finish gives the temporary file f its owner, mode, times and name, or throws it away when err is set.
 func (s *Store) finish(f *os.File, e tree.Entry, dst string, err error) error {
 	if err == nil {
-		err = setMeta(f.Name(), e)
+		err = tree.SetMeta(f.Name(), e)
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
@@ -207,7 +206,7 @@ func (s *Store) change(dir string, from, to tree.Tree, regular func(e tree.Entry
 	}
 	for p := range touched {
 		if e, ok := to[p]; ok && e.Type == tree.Dir {
-			if err := setMeta(filepath.Join(dir, p), e); err != nil {
+			if err := tree.SetMeta(filepath.Join(dir, p), e); err != nil {
 				return fmt.Errorf("assemble %s: %w", p, err)
 			}
 		}
@@ -244,7 +243,7 @@ func (s *Store) make(e tree.Entry, p string, regular func(e tree.Entry, p string
 	default:
 		return fmt.Errorf("type %q can't be made", e.Type)
 	}
-	return setMeta(p, e)
+	return tree.SetMeta(p, e)
 }
 
 // link links the file e to p, or copies it when the file system allows it no more names.
@@ -273,35 +272,7 @@ func (s *Store) copyFile(e tree.Entry, p string) error {
 	if err := errors.Join(err, dst.Close()); err != nil {
 		return err
 	}
-	return setMeta(p, e)
-}
-
-// euid and egid own what this process makes, but for directories in a directory with the setgid bit.
-var euid, egid = os.Geteuid(), os.Getegid()
-
-// setMeta sets what an entry says beside its content. The owner comes first, since chown clears
-// setuid bits and capabilities.
-func setMeta(p string, e tree.Entry) error {
-	if e.Type == tree.Dir || int(e.UID) != euid || int(e.GID) != egid {
-		if err := os.Lchown(p, int(e.UID), int(e.GID)); err != nil {
-			return err
-		}
-	}
-	if e.Type != tree.Symlink {
-		if err := unix.Chmod(p, e.Mode); err != nil {
-			return &os.PathError{Op: "chmod", Path: p, Err: err}
-		}
-	}
-	for name, value := range e.Xattrs {
-		if err := unix.Lsetxattr(p, name, []byte(value), 0); err != nil {
-			return &os.PathError{Op: "setxattr " + name, Path: p, Err: err}
-		}
-	}
-	t := unix.NsecToTimespec(time.Unix(e.MTime, 0).UnixNano())
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "utimes", Path: p, Err: err}
-	}
-	return nil
+	return tree.SetMeta(p, e)
 }
 
 // removeTree is os.RemoveAll for trees that hold directories without write permission.

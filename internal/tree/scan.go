@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -121,6 +122,29 @@ func (e *Entry) readXattrs(p string) error {
 			e.Xattrs = map[string]string{}
 		}
 		e.Xattrs[name] = string(value[:n])
+	}
+	return nil
+}
+
+// SetMeta gives what is at the path p of this machine the owner, mode, attributes and time that e says. The
+// owner comes first, since chown clears setuid bits and capabilities.
+func SetMeta(p string, e Entry) error {
+	if err := os.Lchown(p, int(e.UID), int(e.GID)); err != nil {
+		return err
+	}
+	if e.Type != Symlink {
+		if err := unix.Chmod(p, e.Mode); err != nil {
+			return &os.PathError{Op: "chmod", Path: p, Err: err}
+		}
+	}
+	for name, value := range e.Xattrs {
+		if err := unix.Lsetxattr(p, name, []byte(value), 0); err != nil {
+			return &os.PathError{Op: "setxattr " + name, Path: p, Err: err}
+		}
+	}
+	t := unix.NsecToTimespec(time.Unix(e.MTime, 0).UnixNano())
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "utimes", Path: p, Err: err}
 	}
 	return nil
 }

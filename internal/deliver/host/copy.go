@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"brickyard/internal/tree"
 
@@ -38,11 +37,11 @@ func copyTree(ctx context.Context, src, dst string) error {
 		if err := copyEntry(filepath.Join(src, p), to, *e); err != nil {
 			return err
 		}
-		return setMeta(to, *e)
+		return tree.SetMeta(to, *e)
 	})
 	for _, d := range slices.Backward(dirs) {
 		if err == nil {
-			err = setMeta(d.path, d.entry)
+			err = tree.SetMeta(d.path, d.entry)
 		}
 	}
 	return err
@@ -76,27 +75,4 @@ func copyFile(src, dst string) error {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
-}
-
-// setMeta sets owner, mode, attributes and time of what is at p. The owner comes first: chown clears
-// setuid bits and capabilities.
-func setMeta(p string, e tree.Entry) error {
-	if err := os.Lchown(p, int(e.UID), int(e.GID)); err != nil {
-		return err
-	}
-	if e.Type != tree.Symlink {
-		if err := unix.Chmod(p, e.Mode); err != nil {
-			return &os.PathError{Op: "chmod", Path: p, Err: err}
-		}
-	}
-	for name, value := range e.Xattrs {
-		if err := unix.Lsetxattr(p, name, []byte(value), 0); err != nil {
-			return &os.PathError{Op: "setxattr " + name, Path: p, Err: err}
-		}
-	}
-	t := unix.NsecToTimespec(time.Unix(e.MTime, 0).UnixNano())
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "utimes", Path: p, Err: err}
-	}
-	return nil
 }
