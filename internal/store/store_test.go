@@ -4,16 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"brickyard/internal/tree"
-
-	"golang.org/x/sys/unix"
 )
 
 func open(t *testing.T) *Store {
@@ -25,134 +27,283 @@ func open(t *testing.T) *Store {
 	return s
 }
 
-func TestHomeIsPrivate(t *testing.T) {
-	fi, err := os.Stat(open(t).Dir())
-	if err != nil {
-		t.Fatal(err)
+func put(t *testing.T, s *Store, content string) tree.Digest {
+	t.Helper()
+	d, n, err := s.Put(strings.NewReader(content))
+	if err != nil || n != int64(len(content)) || d != Sum([]byte(content)) {
+		t.Fatalf("Put = %s, %d, %v", d, n, err)
 	}
-	if got := fi.Mode().Perm(); got != 0o700 {
-		t.Errorf("mode %o, want 700", got)
+	return d
+}
+
+// noTemp checks that no temporary file is left.
+func noTemp(t *testing.T, s *Store) {
+	t.Helper()
+	left, err := os.ReadDir(s.path("tmp"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left in tmp: %v, %v", left, err)
 	}
 }
 
 func TestBlob(t *testing.T) {
 	s := open(t)
-	d, size, err := s.Put(strings.NewReader("hello"))
-	if err != nil || size != 5 || d != Sum([]byte("hello")) {
-		t.Fatalf("Put: %s, %d, %v", d, size, err)
-	}
+	d := put(t, s, "hello")
 	if got, err := s.ReadBlob(d, 5); err != nil || string(got) != "hello" {
-		t.Errorf("ReadBlob: %q, %v", got, err)
+		t.Errorf("ReadBlob = %q, %v", got, err)
 	}
 	if _, err := s.ReadBlob(d, 4); err == nil {
-		t.Error("ReadBlob read more than its limit")
+		t.Error("ReadBlob gave more than its limit")
 	}
-	if _, err := s.Blob(Sum([]byte("other"))); !errors.Is(err, ErrNotFound) {
-		t.Errorf("Blob of what is not there: %v", err)
+	if size, err := s.Size(d); err != nil || size != 5 {
+		t.Errorf("Size = %d, %v", size, err)
 	}
-	if err := s.PutExpect(d, strings.NewReader("hullo")); !errors.Is(err, ErrDigest) {
-		t.Errorf("PutExpect of other bytes: %v", err)
-	}
-	if left, _ := os.ReadDir(s.path("tmp")); len(left) > 0 {
-		t.Errorf("left in tmp: %v", left)
-	}
-}
-
-func TestTornBlobIsNotBelieved(t *testing.T) {
-	s := open(t)
-	d, _, err := s.Put(strings.NewReader("hello"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(s.BlobPath(d), []byte("hel\x00\x00"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	r, err := s.Blob(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if _, err := io.Copy(io.Discard, r); !errors.Is(err, ErrDigest) {
-		t.Errorf("Blob: %v, want ErrDigest", err)
-	}
-	if f, err := s.OpenVerified(t.Context(), d); !errors.Is(err, ErrDigest) {
-		t.Errorf("OpenVerified: %v, %v, want ErrDigest", f, err)
-	}
-	if _, err := s.ReadBlob(d, 100); !errors.Is(err, ErrDigest) {
-		t.Errorf("ReadBlob: %v, want ErrDigest", err)
-	}
-	// Putting it again mends it.
-	if _, _, err := s.Put(strings.NewReader("hello")); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := s.ReadBlob(d, 100); err != nil || string(got) != "hello" {
-		t.Errorf("after another Put: %q, %v", got, err)
-	}
-}
-
-func add(t *testing.T, s *Store, e tree.Entry, content string) tree.Entry {
-	t.Helper()
-	e.Type, e.Size = tree.Regular, int64(len(content))
-	if err := s.AddFile(&e, strings.NewReader(content), nil); err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-func TestTornFileIsReplaced(t *testing.T) {
-	for name, spoil := range map[string]func(p string) error{
-		"content": func(p string) error { return os.WriteFile(p, []byte("hel"), 0o644) },
-		"mode":    func(p string) error { return os.Chmod(p, 0o600) },
-		"time":    func(p string) error { return os.Chtimes(p, time.Now(), time.Now()) },
+	other := Sum([]byte("other"))
+	for name, err := range map[string]error{
+		"Size":         second(s.Size(other)),
+		"Blob":         second(s.Blob(other)),
+		"ReadBlob":     second(s.ReadBlob(other, 9)),
+		"OpenVerified": second(s.OpenVerified(t.Context(), other)),
 	} {
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s of what is not there: %v", name, err)
+		}
+	}
+	if err := s.PutExpect(other, strings.NewReader("hello")); !errors.Is(err, ErrDigest) {
+		t.Errorf("PutExpect of something else: %v", err)
+	}
+	if _, err := s.Size(other); !errors.Is(err, ErrNotFound) {
+		t.Error("what was refused is there")
+	}
+	noTemp(t, s)
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// A reader that fails leaves nothing.
+func TestPutBroken(t *testing.T) {
+	s := open(t)
+	broken := io.MultiReader(strings.NewReader("half"), errReader{})
+	if _, _, err := s.Put(broken); !errors.Is(err, errBroken) {
+		t.Errorf("Put: %v", err)
+	}
+	e := tree.Entry{Type: tree.Regular, Size: 10}
+	if err := s.AddFile(&e, io.MultiReader(strings.NewReader("half"), errReader{}), nil); !errors.Is(err, errBroken) {
+		t.Errorf("AddFile: %v", err)
+	}
+	e.Size = smallFile + 1
+	if err := s.AddFile(&e, io.MultiReader(strings.NewReader("half"), errReader{}), nil); !errors.Is(err, errBroken) {
+		t.Errorf("AddFile of a large one: %v", err)
+	}
+	noTemp(t, s)
+}
+
+var errBroken = errors.New("broken")
+
+type errReader struct{}
+
+func (errReader) Read([]byte) (int, error) { return 0, errBroken }
+
+// What a crash or a bad disk made of a blob is never taken for it, and is mended by putting it again.
+func TestTornBlob(t *testing.T) {
+	for name, torn := range map[string]string{"cut off": "hel", "zeros": "\x00\x00\x00\x00\x00", "empty": "", "longer": "hello!"} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
-			e := add(t, s, tree.Entry{Mode: 0o644, MTime: 1e9}, "hello")
-			if err := spoil(s.filePath(e)); err != nil {
+			d := put(t, s, "hello")
+			if err := os.WriteFile(s.BlobPath(d), []byte(torn), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			add(t, s, tree.Entry{Mode: 0o644, MTime: 1e9}, "hello")
-			if !same(s.filePath(e), e, []byte("hello")) {
-				t.Error("the file is still not what its name says")
+			if _, err := s.ReadBlob(d, 100); !errors.Is(err, ErrDigest) {
+				t.Errorf("ReadBlob: %v", err)
+			}
+			if _, err := s.OpenVerified(t.Context(), d); !errors.Is(err, ErrDigest) {
+				t.Errorf("OpenVerified: %v", err)
+			}
+			put(t, s, "hello")
+			if got, err := s.ReadBlob(d, 100); err != nil || string(got) != "hello" {
+				t.Errorf("put again: %q, %v", got, err)
+			}
+			if err := s.Drop(d); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.Size(d); !errors.Is(err, ErrNotFound) {
+				t.Errorf("dropped: %v", err)
 			}
 		})
 	}
 }
 
-func TestAddFileHoldsTheSizeAgainstTheBytes(t *testing.T) {
+func TestOpenVerifiedStops(t *testing.T) {
 	s := open(t)
-	for _, content := range []string{"hell", "hello!"} {
-		e := tree.Entry{Type: tree.Regular, Mode: 0o644, Size: 5}
-		if err := s.AddFile(&e, strings.NewReader(content), nil); !errors.Is(err, ErrDigest) {
-			t.Errorf("%q as 5 bytes: %v", content, err)
+	d := put(t, s, "hello")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.OpenVerified(ctx, d); !errors.Is(err, context.Canceled) {
+		t.Errorf("OpenVerified: %v", err)
+	}
+}
+
+// add adds a file and returns its entry.
+func add(t *testing.T, s *Store, content string, e tree.Entry) tree.Entry {
+	t.Helper()
+	e.Type, e.Size = tree.Regular, int64(len(content))
+	if err := s.AddFile(&e, strings.NewReader(content), new(bytes.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	if e.Digest != Sum([]byte(content)) {
+		t.Fatalf("digest %s", e.Digest)
+	}
+	return e
+}
+
+// contents are small enough to be held in memory, and not.
+var contents = map[string]string{"empty": "", "small": "hello", "large": strings.Repeat("x", smallFile+1)}
+
+func TestAddFile(t *testing.T) {
+	for name, content := range contents {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			e := add(t, s, content, tree.Entry{Mode: 0o6755, UID: 3, GID: 4, MTime: 1e9, Xattrs: map[string]string{"user.k": "v"}})
+			f, err := s.OpenFile(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			got, _, err := tree.Stat(f.Name())
+			got.Digest = e.Digest
+			if err != nil || !got.Equal(e) || got.MTime != e.MTime {
+				t.Errorf("on disk %+v, %v, want %+v", got, err, e)
+			}
+			// Another mode, owner or time is another file; the same is the same.
+			before := count(t, s)
+			add(t, s, content, e)
+			if n := count(t, s); n != before {
+				t.Errorf("the same again: %d files, want %d", n, before)
+			}
+			for i, change := range []func(*tree.Entry){
+				func(e *tree.Entry) { e.Mode = 0o644 }, func(e *tree.Entry) { e.UID++ }, func(e *tree.Entry) { e.GID++ },
+				func(e *tree.Entry) { e.MTime++ }, func(e *tree.Entry) { e.Xattrs = nil },
+			} {
+				other := e
+				change(&other)
+				add(t, s, content, other)
+				if n := count(t, s); n != before+i+1 {
+					t.Errorf("change %d: %d files, want %d", i, n, before+i+1)
+				}
+			}
+			noTemp(t, s)
+		})
+	}
+}
+
+func count(t *testing.T, s *Store) int {
+	t.Helper()
+	files, err := filepath.Glob(s.path("files", "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}
+
+// More or fewer bytes than announced are refused.
+func TestAddFileWrongSize(t *testing.T) {
+	for name, content := range contents {
+		for _, diff := range []int64{-1, 1} {
+			s := open(t)
+			e := tree.Entry{Type: tree.Regular, Size: int64(len(content)) + diff}
+			if e.Size < 0 {
+				continue
+			}
+			if err := s.AddFile(&e, strings.NewReader(content), nil); !errors.Is(err, ErrDigest) {
+				t.Errorf("%s, %d bytes off: %v", name, diff, err)
+			}
+			if count(t, s) != 0 {
+				t.Errorf("%s, %d bytes off: a file is there", name, diff)
+			}
+			noTemp(t, s)
 		}
 	}
-	big := tree.Entry{Type: tree.Regular, Mode: 0o644, Size: smallFile + 2}
-	if err := s.AddFile(&big, bytes.NewReader(make([]byte, smallFile+1)), nil); !errors.Is(err, ErrDigest) {
-		t.Errorf("a large file one byte short: %v", err)
+}
+
+// A file that a crash left torn is put right when it is added again.
+func TestTornFile(t *testing.T) {
+	for name, content := range contents {
+		for torn, spoil := range map[string]func(p string) error{
+			"half":      func(p string) error { return os.WriteFile(p, []byte("he"), 0o600) },
+			"zeros":     func(p string) error { return os.WriteFile(p, make([]byte, len(content)), 0o600) },
+			"mode":      func(p string) error { return os.Chmod(p, 0o600) },
+			"owner":     func(p string) error { return os.Chown(p, 0, 0) },
+			"attribute": func(p string) error { return syscall.Removexattr(p, "user.k") },
+		} {
+			t.Run(name+" "+torn, func(t *testing.T) {
+				s := open(t)
+				e := add(t, s, content, tree.Entry{Mode: 0o644, UID: 5, MTime: 1e9, Xattrs: map[string]string{"user.k": "v"}})
+				if err := spoil(s.filePath(e)); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chtimes(s.filePath(e), time.Time{}, time.Unix(1e9, 0)); err != nil {
+					t.Fatal(err)
+				}
+				add(t, s, content, e)
+				data, err := os.ReadFile(s.filePath(e))
+				if err != nil || string(data) != content {
+					t.Errorf("after adding again: %d bytes, %v, want %d", len(data), err, len(content))
+				}
+				got, _, err := tree.Stat(s.filePath(e))
+				if err != nil || !got.SameOwnership(e) {
+					t.Errorf("after adding again: %+v, %v", got, err)
+				}
+			})
+		}
 	}
 }
 
-// sample is a tree of everything that can be made without privileges that a container lacks.
-func sample(t *testing.T, s *Store) tree.Tree {
-	setuid := add(t, s, tree.Entry{Mode: 0o4755, UID: 7, GID: 8, MTime: 1e9, Xattrs: map[string]string{"user.note": "\x00\xff"}}, "x")
-	large := add(t, s, tree.Entry{Mode: 0o600, MTime: 5}, strings.Repeat("y", smallFile+1))
-	return tree.Tree{
-		".":       {Type: tree.Dir, Mode: 0o711, MTime: 1},
-		"d":       {Type: tree.Dir, Mode: 0o1777, UID: 3, MTime: 2},
-		"d/x":     setuid,
-		"d/again": setuid,
-		"large":   large,
-		"link":    {Type: tree.Symlink, Mode: 0o777, Link: "../../nowhere", UID: 9, MTime: 3},
-		"fifo":    {Type: tree.Fifo, Mode: 0o640, MTime: 4},
+// Many at once, of the same file, all find it whole.
+func TestAddFileAtOnce(t *testing.T) {
+	s := open(t)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for i := range 50 {
+				content := strings.Repeat(fmt.Sprint(i%5), 100_000)
+				e := tree.Entry{Type: tree.Regular, Mode: 0o644, UID: 7, Size: int64(len(content))}
+				if err := s.AddFile(&e, strings.NewReader(content), nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	group.Wait()
+	for i := range 5 {
+		e := tree.Entry{Type: tree.Regular, Mode: 0o644, UID: 7, Digest: Sum([]byte(strings.Repeat(fmt.Sprint(i), 100_000)))}
+		data, err := os.ReadFile(s.filePath(e))
+		if err != nil || Sum(data) != e.Digest {
+			t.Errorf("file %d: %d bytes, %v", i, len(data), err)
+		}
+	}
+	noTemp(t, s)
 }
 
-// scan reads a directory back as a tree, digests included.
+// everything is a tree with an entry of each kind.
+func everything(t *testing.T, s *Store) tree.Tree {
+	t.Helper()
+	dir := tree.Entry{Type: tree.Dir, Mode: 0o755, MTime: 1e9}
+	capable := map[string]string{"security.capability": "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"}
+	tr := tree.Tree{
+		".": dir, "d": dir, "d/sticky": {Type: tree.Dir, Mode: 0o1777, UID: 1, GID: 2, MTime: 5},
+		"d/closed": {Type: tree.Dir, Mode: 0o000, MTime: 6}, "d/closed/in": add(t, s, "in", tree.Entry{Mode: 0o600}),
+		"setuid": add(t, s, "s", tree.Entry{Mode: 0o4711, UID: 9, GID: 9, MTime: 7}),
+		"ping":   add(t, s, "p", tree.Entry{Mode: 0o755, UID: 9, Xattrs: capable}),
+		"null":   {Type: tree.Char, Mode: 0o666, Dev: [2]uint32{1, 3}, MTime: 8}, "disk": {Type: tree.Block, Mode: 0o660, GID: 6, Dev: [2]uint32{259, 300}, MTime: 9},
+		"fifo": {Type: tree.Fifo, Mode: 0o622, MTime: 10}, "link": {Type: tree.Symlink, Mode: 0o777, UID: 4, Link: "no/where", MTime: 11},
+	}
+	return tr
+}
+
+// scan reads a directory as a tree.
 func scan(t *testing.T, dir string) tree.Tree {
 	t.Helper()
 	got := tree.Tree{}
-	err := tree.Scan(dir, func(p string, e *tree.Entry) error {
+	if err := tree.Scan(dir, func(p string, e *tree.Entry) error {
 		if e.Type == tree.Regular {
 			data, err := os.ReadFile(filepath.Join(dir, p))
 			if err != nil {
@@ -160,39 +311,71 @@ func scan(t *testing.T, dir string) tree.Tree {
 			}
 			e.Digest = Sum(data)
 		}
-		e.Hard = ""
 		got[p] = *e
 		return nil
-	})
-	if err != nil {
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return got
 }
 
-func TestAssembleMakesWhatTheTreeSays(t *testing.T) {
+func same2(t *testing.T, got, want tree.Tree) {
+	t.Helper()
+	if g, w := string(got.Encode()), string(want.Encode()); g != w {
+		t.Errorf("got\n%swant\n%s", g, w)
+	}
+}
+
+func TestAssemble(t *testing.T) {
 	s := open(t)
-	want := sample(t, s)
+	want := everything(t, s)
 	dir := t.TempDir()
 	if err := s.Assemble(want, dir); err != nil {
 		t.Fatal(err)
 	}
-	if got := scan(t, dir); string(got.Encode()) != string(want.Encode()) {
-		t.Errorf("got\n%swant\n%s", got.Encode(), want.Encode())
+	same2(t, scan(t, dir), want)
+	if names := links(t, filepath.Join(dir, "setuid")); names != 2 {
+		t.Errorf("assembled: %d names, want 2, the store's and its own", names)
 	}
+	kept := filepath.Join(t.TempDir(), "keep")
+	if err := s.Copy(want, kept); err != nil {
+		t.Fatal(err)
+	}
+	same2(t, scan(t, kept), want)
+	if names := links(t, filepath.Join(kept, "setuid")); names != 1 {
+		t.Errorf("copied: %d names, want 1", names)
+	}
+	root, err := s.Root(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same2(t, scan(t, root), want)
+	if again, err := s.Root(t.Context(), want); again != root || err != nil {
+		t.Errorf("Root again = %s, %v, want %s", again, err, root)
+	}
+	noTemp(t, s)
 }
 
-func TestChangeComesToWhatAssembleMakes(t *testing.T) {
+func links(t *testing.T, p string) uint64 {
+	t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(p, &st); err != nil {
+		t.Fatal(err)
+	}
+	return uint64(st.Nlink)
+}
+
+// Change makes one tree of another in place, whatever became of what.
+func TestChange(t *testing.T) {
 	s := open(t)
-	from := sample(t, s)
+	from := everything(t, s)
 	to := from.Clone()
-	to.Apply(tree.Tree{
-		"d":     {Type: tree.Whiteout},
-		"e":     {Type: tree.Dir, Mode: 0o750, MTime: 7},
-		"e/new": add(t, s, tree.Entry{Mode: 0o644, MTime: 8}, "new"),
-		"large": {Type: tree.Dir, Mode: 0o755, MTime: 9},
-		"link":  add(t, s, tree.Entry{Mode: 0o644, MTime: 8}, "no link any more"),
-	})
+	delete(to, "d/closed")
+	delete(to, "d/closed/in")
+	to["setuid"] = tree.Entry{Type: tree.Dir, Mode: 0o700, MTime: 3}
+	to["setuid/new"] = add(t, s, "new", tree.Entry{Mode: 0o644})
+	to["d/sticky"] = tree.Entry{Type: tree.Symlink, Mode: 0o777, Link: "/"}
+	to["null"] = add(t, s, "file", tree.Entry{Mode: 0o600})
 	dir := t.TempDir()
 	if err := s.Assemble(from, dir); err != nil {
 		t.Fatal(err)
@@ -200,108 +383,275 @@ func TestChangeComesToWhatAssembleMakes(t *testing.T) {
 	if err := s.Change(dir, from, to); err != nil {
 		t.Fatal(err)
 	}
-	if got := scan(t, dir); string(got.Encode()) != string(to.Encode()) {
-		t.Errorf("got\n%swant\n%s", got.Encode(), to.Encode())
+	same2(t, scan(t, dir), to)
+	if err := s.Change(dir, to, from); err != nil {
+		t.Fatal(err)
+	}
+	same2(t, scan(t, dir), from)
+}
+
+func TestAssembleMissing(t *testing.T) {
+	s := open(t)
+	e := tree.Entry{Type: tree.Regular, Digest: Sum(nil)}
+	err := s.Assemble(tree.Tree{"a": e}, t.TempDir())
+	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "assemble a: ") {
+		t.Errorf("Assemble: %v", err)
 	}
 }
 
-func TestNotesComeWithTheirBatchOnly(t *testing.T) {
+// A file system gives a file only so many names (ext4 65,000, btrfs fewer in one directory); then there is a copy.
+func TestLinkFallBack(t *testing.T) {
 	s := open(t)
-	b := s.Batch()
-	if err := b.Set("kind", "key", 42); err != nil {
+	e := add(t, s, "much wanted", tree.Entry{Mode: 0o640, MTime: 3})
+	p := filepath.Join(t.TempDir(), "copy")
+	if err := s.copyFile(e, p); err != nil {
 		t.Fatal(err)
 	}
-	var n int
-	if err := s.Note("kind", "key", &n); !errors.Is(err, ErrNotFound) {
-		t.Errorf("before Commit: %v", err)
+	got, _, err := tree.Stat(p)
+	if data, _ := os.ReadFile(p); err != nil || !got.SameOwnership(e) || got.MTime != e.MTime || string(data) != "much wanted" {
+		t.Errorf("copy: %+v %q, %v", got, data, err)
+	}
+}
+
+// Notes of a batch are not there before Commit, and then all are.
+func TestBatch(t *testing.T) {
+	s := open(t)
+	b := s.Batch()
+	for _, key := range []string{"b", "a"} {
+		if err := b.Set("kind", key, map[string]string{"v": key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var v map[string]string
+	if err := s.Note("kind", "a", &v); !errors.Is(err, ErrNotFound) {
+		t.Errorf("before Commit: %v, %v", v, err)
 	}
 	if err := b.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Note("kind", "key", &n); err != nil || n != 42 {
-		t.Errorf("after Commit: %d, %v", n, err)
+	if err := s.Note("kind", "a", &v); err != nil || v["v"] != "a" {
+		t.Errorf("after Commit: %v, %v", v, err)
 	}
-	for _, bad := range []string{"", ".hidden", "a/b"} {
+	if keys, err := s.Notes("kind"); err != nil || fmt.Sprint(keys) != "[a b]" {
+		t.Errorf("Notes = %v, %v", keys, err)
+	}
+	if err := errors.Join(s.DropNote("kind", "a"), s.DropNote("kind", "a")); err != nil {
+		t.Errorf("DropNote, twice: %v", err)
+	}
+	for _, bad := range []string{"", ".", "..", ".x", "a/b", "../x"} {
 		if err := b.Set("kind", bad, 1); err == nil {
-			t.Errorf("key %q was taken", bad)
+			t.Errorf("Set(%q) was allowed", bad)
 		}
 	}
 }
 
-func TestSweepTakesOnlyWhatNobodyWorksOn(t *testing.T) {
+// A tree comes back as it went in; one whose blob is damaged does not come back at all.
+func TestTree(t *testing.T) {
 	s := open(t)
-	mine, release, err := s.TempDir("mine")
+	want := everything(t, s)
+	d, err := s.PutTree(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead := s.path("tmp", "dead-1.dir")
-	if err := os.MkdirAll(filepath.Join(dead, "sub"), 0o700); err != nil {
+	got, err := s.Tree(d)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(dead+lockSuffix, nil, 0o600); err != nil {
+	same2(t, got, want)
+	data, _ := os.ReadFile(s.BlobPath(d))
+	data[len(data)-2] ^= 1
+	if err := os.WriteFile(s.BlobPath(d), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.Tree(d); !errors.Is(err, ErrDigest) {
+		t.Errorf("damaged: %v", err)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	p := filepath.Join(t.TempDir(), "f")
+	for _, content := range []string{"one", "two"} {
+		if err := WriteFile(p, []byte(content), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		fi, err := os.Stat(p)
+		if data, _ := os.ReadFile(p); err != nil || string(data) != content || fi.Mode() != 0o640 {
+			t.Errorf("got %q, %v, %v", data, fi, err)
+		}
+	}
+	if des, err := os.ReadDir(filepath.Dir(p)); err != nil || len(des) != 1 {
+		t.Errorf("beside it: %v, %v", des, err)
+	}
+}
+
+// A process of its own takes a lock, or works in a directory, until it is killed: see TestMain.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "hold" {
+		s, err := Open(os.Args[2])
+		if err != nil {
+			panic(err)
+		}
+		dir, _, err := s.TempDir("work")
+		if err != nil {
+			panic(err)
+		}
+		if _, err := s.Lock(context.Background(), "lock", nil); err != nil {
+			panic(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "half"), nil, 0o644); err != nil {
+			panic(err)
+		}
+		fmt.Println(dir)
+		io.Copy(io.Discard, os.Stdin) // until it is killed
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func TestOtherProcess(t *testing.T) {
+	s := open(t)
+	cmd := exec.Command(os.Args[0], "hold", s.Dir())
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 4096)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := strings.TrimSpace(string(line[:n]))
+
+	// While it lives its directory stays, and its lock is its own.
 	if _, err := Open(s.Dir()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("what a dead process left is still there: %v", err)
-	}
-	if _, err := os.Stat(mine); err != nil {
-		t.Errorf("what this process works in is gone: %v", err)
-	}
-	if err := release(); err != nil {
 		t.Error(err)
 	}
-	if left, _ := os.ReadDir(s.path("tmp")); len(left) > 0 {
-		t.Errorf("left in tmp: %v", left)
+	if _, err := os.Stat(filepath.Join(dir, "half")); err != nil {
+		t.Errorf("swept while in use: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := s.Lock(ctx, "lock", cancel); !errors.Is(err, context.Canceled) {
+		t.Errorf("Lock that another process has: %v", err)
+	}
+
+	// Then both are anybody's. Of many that sweep at the same time, none fails.
+	cmd.Process.Kill()
+	cmd.Wait()
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			if _, err := Open(s.Dir()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	noTemp(t, s)
+	unlock, err := s.Lock(t.Context(), "lock", func() { t.Error("had to wait for a lock of nobody") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
 	}
 }
 
 func TestLock(t *testing.T) {
 	s := open(t)
-	unlock, err := s.Lock(t.Context(), "x", nil)
-	if err != nil {
-		t.Fatal(err)
+	n, most := 0, 0
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			unlock, err := s.Lock(t.Context(), "x", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			n++
+			most = max(most, n)
+			mu.Unlock()
+			mu.Lock()
+			n--
+			mu.Unlock()
+			if err := unlock(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	told := false
-	if _, err := s.Lock(ctx, "x", func() { told = true; cancel() }); !errors.Is(err, context.Canceled) || !told {
-		t.Errorf("a lock that is held: %v, told %v", err, told)
+	group.Wait()
+	if most != 1 {
+		t.Errorf("%d had the lock at once", most)
 	}
-	if err := unlock(); err != nil {
-		t.Fatal(err)
-	}
-	again, err := s.Lock(t.Context(), "x", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again()
 }
 
-func TestRootIsSharedAndWhole(t *testing.T) {
+// Old files go, young ones and those of others stay; what can't be removed is no error.
+func TestSweep(t *testing.T) {
 	s := open(t)
-	tr := sample(t, s)
-	a, err := s.Root(t.Context(), tr)
+	old := time.Now().Add(-2 * tmpAge)
+	for name, age := range map[string]time.Time{"blob-old": old, "blob-new": time.Now(), "partial-old": old} {
+		p := s.path("tmp", name)
+		if err := errors.Join(os.WriteFile(p, nil, 0o600), os.Chtimes(p, age, age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(s.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(s.path("tmp", "*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "blob-new" {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// An ordinary user can't remove what a killed bake of his left of files of other ids, outside of the user
+// namespace; that must not keep him from anything.
+func TestSweepOfOthers(t *testing.T) {
+	s := open(t)
+	dir := s.path("tmp", "bake-1.dir")
+	for _, err := range []error{
+		exec.Command("chown", "-R", "4711:4711", s.Dir()).Run(), os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "f"), nil, 0o600),
+		os.WriteFile(dir+lockSuffix, nil, 0o600), os.Chown(dir+lockSuffix, 4711, 4711), os.Chmod(filepath.Dir(s.Dir()), 0o755),
+		os.Chmod(filepath.Dir(filepath.Dir(s.Dir())), 0o755),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	bin := filepath.Join(filepath.Dir(s.Dir()), "test")
+	data, err := os.ReadFile(os.Args[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.Root(t.Context(), tr)
-	if err != nil || a != b {
-		t.Fatalf("%s, then %s, %v", a, b, err)
-	}
-	var st1, st2 unix.Stat_t
-	if err := errors.Join(unix.Stat(filepath.Join(a, "d/x"), &st1), unix.Stat(s.filePath(tr["d/x"]), &st2)); err != nil {
+	if err := os.WriteFile(bin, data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if st1.Ino != st2.Ino {
-		t.Error("a root's file is a copy, not a link")
+	cmd := exec.Command(bin, "-test.run=^TestSweepAsUser$", "-test.v")
+	cmd.Env = append(os.Environ(), "SWEEP_HOME="+s.Dir())
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 4711, Gid: 4711}}
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("PASS: TestSweepAsUser")) {
+		t.Errorf("as another user: %v\n%s", err, out)
 	}
-	gone := tree.Tree{".": {Type: tree.Dir, Mode: 0o755}, "f": {Type: tree.Regular, Mode: 0o644, Digest: Sum([]byte("gone")), Size: 4}}
-	if _, err := s.Root(t.Context(), gone); !errors.Is(err, ErrNotFound) {
-		t.Errorf("a root with a file that is not there: %v", err)
+}
+
+// TestSweepAsUser is what TestSweepOfOthers runs as another user; alone it opens a home of its own.
+func TestSweepAsUser(t *testing.T) {
+	home := os.Getenv("SWEEP_HOME")
+	if home == "" {
+		home = t.TempDir()
 	}
-	if roots, _ := os.ReadDir(s.path("roots")); len(roots) != 1 {
-		t.Errorf("roots: %v, want the whole one only", roots)
+	if _, err := Open(home); err != nil {
+		t.Error(err)
 	}
 }
