@@ -194,7 +194,7 @@ func (b *Baker) Find(r *recipe.Recipe, lock *recipe.Lock, base *Base) (*Image, e
 		return nil, err
 	}
 	var img Image
-	if err := b.Store.Note("bake", key, &img); err != nil {
+	if err := b.Store.Cached("bake", key, &img); err != nil {
 		return nil, err
 	}
 	if err := b.whole(img.Layers, img.Manifest, img.Config, img.Root); err != nil {
@@ -444,13 +444,15 @@ func (w *work) packedKey(b *rootfs.Builder, pkgs []*rootfs.Package, start tree.T
 }
 
 func (w *work) findPacked(key string) (got packed, root tree.Tree, err error) {
-	if err := w.Store.Note("packed", key, &got); err != nil {
+	if err := w.Store.Cached("packed", key, &got); err != nil {
 		return got, nil, err
 	}
 	if err := w.whole(got.Layers, got.Owners); err != nil {
 		return got, nil, err
 	}
-	root, err = w.Store.Tree(got.Root)
+	if root, err = w.Store.Tree(got.Root); err == nil {
+		err = w.Store.HasFiles(root)
+	}
 	return got, root, err
 }
 

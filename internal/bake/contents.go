@@ -428,18 +428,18 @@ func (c *contents) fromStore(at string, e tree.Entry, url string) error {
 // copyFile copies a file of this machine; of its mode only whether it is executable counts, since
 // checkouts differ in the rest.
 func (c *contents) copyFile(at string, e tree.Entry, from string, copyMode bool) error {
+	fi, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if !fi.Mode().IsRegular() { // opening a fifo would wait for a writer
+		return fmt.Errorf("%s: not a regular file", from)
+	}
 	f, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !fi.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a regular file", from)
-	}
 	if copyMode && fi.Mode()&0o111 != 0 {
 		e.Mode = 0o755
 	}

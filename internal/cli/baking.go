@@ -112,12 +112,18 @@ func (e *circleError) Error() string {
 
 // base is what the recipe is baked on, nil when that is nothing. A recipe as base is baked from its own
 // lock first.
-func (b *baking) base(ctx context.Context, r *recipe.Recipe) (*bake.Base, error) {
+//
+// An image as base is the one that lock has, which may be nil, whatever its name means today.
+func (b *baking) base(ctx context.Context, r *recipe.Recipe, lock *recipe.Lock) (*bake.Base, error) {
 	if r.From.Base == "" {
 		return nil, nil
 	}
 	if !r.From.IsRecipe() {
-		rec, err := b.catalog.Lookup(r.From.Base)
+		ref := r.From.Base
+		if lock != nil && lock.Base != nil && lock.Base.Name == ref {
+			ref = lock.Base.Digest
+		}
+		rec, err := b.catalog.Lookup(ref)
 		if err != nil {
 			return nil, fmt.Errorf("%s: base: %w", r.Path, err)
 		}
@@ -167,7 +173,7 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	if err != nil {
 		return nil, err
 	}
-	base, err := b.base(ctx, r)
+	base, err := b.base(ctx, r, lock)
 	if err != nil {
 		return nil, err
 	}

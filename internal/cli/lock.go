@@ -70,13 +70,17 @@ func (env *Env) lock(cmd *cobra.Command, r *recipe.Recipe, upd bake.Update, why 
 	if _, err := b.lint(r); err != nil {
 		return err
 	}
-	base, err := b.base(cmd.Context(), r)
-	if err != nil {
-		return err
-	}
 	path := lockPath(r.Path)
 	old, err := recipe.ReadLock(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	pinned := old
+	if upd.All {
+		pinned = nil
+	}
+	base, err := b.base(cmd.Context(), r, pinned)
+	if err != nil {
 		return err
 	}
 	for _, name := range upd.Packages {

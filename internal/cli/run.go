@@ -13,6 +13,7 @@ import (
 
 	"brickyard/internal/catalog/index"
 	"brickyard/internal/deliver/host"
+	"brickyard/internal/store"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -184,7 +185,13 @@ func (env *Env) run(ctx context.Context, ref string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	if image.Root, err = st.Root(ctx, t); err != nil {
+	image.Root, err = st.Root(ctx, t)
+	if errors.Is(err, store.ErrNotFound) { // files were lost, or never unpacked here
+		if err = c.Unpack(record); err == nil {
+			image.Root, err = st.Root(ctx, t)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	code, err := host.Run(ctx, st, image, f.options(env, signals))

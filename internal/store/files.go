@@ -63,6 +63,7 @@ func (s *Store) AddFile(e *tree.Entry, r io.Reader, buf *bytes.Buffer) error {
 		}
 	}
 	if !errors.Is(err, fs.ErrExist) || same(dst, *e, buf.Bytes()) {
+		s.fresh.Store(fileKey(*e), true)
 		return ignoreExist(err)
 	}
 	f, err := os.CreateTemp(s.path("tmp"), "file-")
@@ -140,8 +141,10 @@ func (s *Store) finish(f *os.File, e tree.Entry, dst string, err error) error {
 	}
 	if err != nil {
 		os.Remove(f.Name())
+		return err
 	}
-	return err
+	s.fresh.Store(fileKey(e), true)
+	return nil
 }
 
 // same says whether the file at p is what e and data say: a crash may have left another.
@@ -161,6 +164,32 @@ func (s *Store) OpenFile(e tree.Entry) (*os.File, error) {
 		return nil, notFound(err, e.Digest)
 	}
 	return f, nil
+}
+
+// OpenVerifiedFile is OpenFile for content that goes into something new. A file that was there before this
+// process is hashed as it is read: one that is damaged, which Read reports as ErrDigest in place of io.EOF,
+// goes to the trash.
+func (s *Store) OpenVerifiedFile(e tree.Entry) (io.ReadCloser, error) {
+	f, err := s.OpenFile(e)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := s.fresh.Load(fileKey(e)); ok {
+		return f, nil
+	}
+	return &verifier{f: f, want: e.Digest, hash: sha256.New(), damaged: func() {
+		os.Rename(s.filePath(e), s.path("trash", "damaged-file-"+fileKey(e)))
+	}}, nil
+}
+
+// HasFiles says whether all regular files of t can be linked. Errors: ErrNotFound.
+func (s *Store) HasFiles(t tree.Tree) error {
+	for p, e := range t {
+		if e.Type == tree.Regular && !s.HasFile(e) {
+			return fmt.Errorf("file %s: %w", p, ErrNotFound)
+		}
+	}
+	return nil
 }
 
 // HasFile says whether the regular file e can be linked.

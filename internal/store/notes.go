@@ -21,9 +21,18 @@ func (s *Store) Note(kind, key string, v any) error {
 		return notFound(err, kind+" "+key)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("note %s/%s: %w", kind, key, err)
+		return fmt.Errorf("%s is damaged: %w", s.path("notes", kind, key), err)
 	}
 	return nil
+}
+
+// Cached is Note for what can be made again: a note that can't be understood is as good as none.
+func (s *Store) Cached(kind, key string, v any) error {
+	err := s.Note(kind, key, v)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
 }
 
 // Notes lists the keys of a kind, sorted.

@@ -27,6 +27,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"brickyard/internal/tree"
 
@@ -42,7 +43,8 @@ var (
 
 // A Store is one home directory. Its methods may be called from several goroutines and processes.
 type Store struct {
-	dir string
+	dir   string
+	fresh sync.Map // keys of files that this Store has written or compared, and so need not verify
 }
 
 // Open returns the store below dir, which is made if it is not there.
@@ -76,6 +78,9 @@ func (s *Store) BlobPath(d tree.Digest) string { return s.path("blobs", "sha256"
 
 // Size returns the size of the blob d in bytes. Errors: ErrNotFound.
 func (s *Store) Size(d tree.Digest) (int64, error) {
+	if len(d.Hex()) != 2*sha256.Size {
+		return 0, fmt.Errorf("%q is no digest: %w", d, ErrNotFound)
+	}
 	fi, err := os.Stat(s.BlobPath(d))
 	if err != nil {
 		return 0, notFound(err, d)
@@ -131,11 +136,6 @@ func (s *Store) Adopt(path string, d tree.Digest) error {
 // Partial is where a file of this name may be put together over several attempts, below the home. What is
 // not gone on with is swept after a day.
 func (s *Store) Partial(name string) string { return s.path("tmp", "partial-"+name) }
-
-// Drop takes a blob that turned out to be damaged out of the way.
-func (s *Store) Drop(d tree.Digest) error {
-	return os.Rename(s.BlobPath(d), s.path("trash", "damaged-"+d.Hex()))
-}
 
 // A Writer writes one blob. Close makes it count; Discard, which may always be called, does not.
 type Writer struct {
@@ -199,19 +199,27 @@ func Sum(data []byte) tree.Digest {
 }
 
 // Blob opens the blob d. A mismatch is reported by Read, as ErrDigest, in place of io.EOF: read to the
-// end before believing anything. Errors: ErrNotFound.
+// end before believing anything. A blob that does not match is put aside, in the trash. Errors: ErrNotFound.
 func (s *Store) Blob(d tree.Digest) (io.ReadCloser, error) {
 	f, err := os.Open(s.BlobPath(d))
 	if err != nil {
 		return nil, notFound(err, d)
 	}
-	return &verifier{f: f, want: d, hash: sha256.New()}, nil
+	return s.verifier(f, d), nil
+}
+
+// verifier reads the blob d. One that is damaged goes to the trash: whatever can make or fetch it again, does.
+func (s *Store) verifier(f *os.File, d tree.Digest) *verifier {
+	return &verifier{f: f, want: d, hash: sha256.New(), damaged: func() {
+		os.Rename(s.BlobPath(d), s.path("trash", "damaged-"+d.Hex()))
+	}}
 }
 
 type verifier struct {
-	f    *os.File
-	want tree.Digest
-	hash hash.Hash
+	f       *os.File
+	want    tree.Digest
+	hash    hash.Hash
+	damaged func() // called on a mismatch; may be nil
 }
 
 func (v *verifier) Read(p []byte) (int, error) {
@@ -219,6 +227,9 @@ func (v *verifier) Read(p []byte) (int, error) {
 	v.hash.Write(p[:n])
 	if err == io.EOF {
 		if got := digestOf(v.hash); got != v.want {
+			if v.damaged != nil {
+				v.damaged()
+			}
 			return n, fmt.Errorf("%s: %w (got %s)", v.want, ErrDigest, got)
 		}
 	}
@@ -250,8 +261,7 @@ func (s *Store) OpenVerified(ctx context.Context, d tree.Digest) (*os.File, erro
 	if err != nil {
 		return nil, notFound(err, d)
 	}
-	v := &verifier{f: f, want: d, hash: sha256.New()}
-	if _, err := io.Copy(io.Discard, ctxReader{ctx, v}); err != nil {
+	if _, err := io.Copy(io.Discard, ctxReader{ctx, s.verifier(f, d)}); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -109,24 +109,23 @@ func TestTornBlob(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
 			d := put(t, s, "hello")
-			if err := os.WriteFile(s.BlobPath(d), []byte(torn), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := s.ReadBlob(d, 100); !errors.Is(err, ErrDigest) {
-				t.Errorf("ReadBlob: %v", err)
-			}
-			if _, err := s.OpenVerified(t.Context(), d); !errors.Is(err, ErrDigest) {
-				t.Errorf("OpenVerified: %v", err)
+			for name, read := range map[string]func() error{
+				"ReadBlob":     func() error { _, err := s.ReadBlob(d, 100); return err },
+				"OpenVerified": func() error { _, err := s.OpenVerified(t.Context(), d); return err },
+			} {
+				if err := os.WriteFile(s.BlobPath(d), []byte(torn), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := read(); !errors.Is(err, ErrDigest) {
+					t.Errorf("%s: %v", name, err)
+				}
+				if _, err := s.Size(d); !errors.Is(err, ErrNotFound) {
+					t.Errorf("%s left it in its place", name)
+				}
 			}
 			put(t, s, "hello")
 			if got, err := s.ReadBlob(d, 100); err != nil || string(got) != "hello" {
 				t.Errorf("put again: %q, %v", got, err)
-			}
-			if err := s.Drop(d); err != nil {
-				t.Error(err)
-			}
-			if _, err := s.Size(d); !errors.Is(err, ErrNotFound) {
-				t.Errorf("dropped: %v", err)
 			}
 		})
 	}
@@ -653,5 +652,32 @@ func TestSweepAsUser(t *testing.T) {
 	}
 	if _, err := Open(home); err != nil {
 		t.Error(err)
+	}
+}
+
+// A file that another process left damaged goes into nothing new, and does not stay.
+func TestDamagedFile(t *testing.T) {
+	s := open(t)
+	e := tree.Entry{Type: tree.Regular, Mode: 0o644, Size: 5, MTime: 1e9}
+	if err := s.AddFile(&e, strings.NewReader("hello"), nil); err != nil {
+		t.Fatal(err)
+	}
+	later, err := Open(s.Dir()) // as another process, which did not write it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.filePath(e), []byte("hellO"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := later.OpenVerifiedFile(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(io.Discard, r); !errors.Is(err, ErrDigest) {
+		t.Errorf("read: %v, want ErrDigest", err)
+	}
+	if err := later.HasFiles(tree.Tree{"f": e}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the damaged file is still in its place: %v", err)
 	}
 }

@@ -50,7 +50,7 @@ func Write(s *store.Store, t tree.Tree, note func(kind, key string, v any) error
 		return Layer{}, err
 	}
 	var l Layer
-	if err := s.Note(noteKind, noteKey(listing), &l); err == nil {
+	if err := s.Cached(noteKind, noteKey(listing), &l); err == nil {
 		if size, err := s.Size(l.Digest); err == nil && size == l.Size {
 			return l, nil
 		}
@@ -76,7 +76,7 @@ func compress(s *store.Store, t tree.Tree) (Layer, error) {
 		return Layer{}, err
 	}
 	diff := sha256.New()
-	open := func(e tree.Entry) (io.ReadCloser, error) { return s.OpenFile(e) }
+	open := func(e tree.Entry) (io.ReadCloser, error) { return s.OpenVerifiedFile(e) }
 	w := bufio.NewWriterSize(io.MultiWriter(diff, zip), 256<<10)
 	err = tarball.Write(w, t, open)
 	if err := errors.Join(err, w.Flush(), zip.Close(), buffered.Flush()); err != nil {

@@ -155,6 +155,13 @@ func (b *Builder) Packages(ctx context.Context, base tree.Tree, pkgs []*Package,
 	if err := wait(ctx, all); err != nil {
 		return nil, err
 	}
+	installed, err := b.installed(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := closed(pkgs, installed); err != nil {
+		return nil, err
+	}
 	for _, st := range stages(pkgs) {
 		if st[0].Essential {
 			continue
@@ -205,9 +212,12 @@ func (b *Builder) stage(ctx context.Context, r *Root, pkgs []*Package, key hash.
 	name := hex.EncodeToString(key.Sum(nil))
 	var known staged
 	var after tree.Tree
-	err := b.Store.Note("stage", name, &known)
+	err := b.Store.Cached("stage", name, &known)
 	if err == nil {
 		after, err = b.Store.Tree(known.After)
+	}
+	if err == nil {
+		err = b.Store.HasFiles(after)
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDigest) {
 		return err
@@ -563,6 +573,9 @@ func (b *Builder) failed(sb Sandbox, lower tree.Tree, err error) error {
 	return &FailedError{Kept: b.Keep, Err: err}
 }
 
+// maxID is the largest user and group id in an image: that of a user namespace with the usual 65,536.
+const maxID = 65535
+
 // importUpper takes what programs changed into the store and returns it as a layer over lower. Files get
 // the time of the epoch, unless they are as they were: the clock of the machine that bakes must not show.
 func (b *Builder) importUpper(dir string, lower tree.Tree) (tree.Tree, error) {
@@ -582,6 +595,9 @@ func (b *Builder) importUpper(dir string, lower tree.Tree) (tree.Tree, error) {
 		if e.Type == tree.Whiteout {
 			layer[p] = *e
 			return nil
+		}
+		if e.UID > maxID || e.GID > maxID {
+			return fmt.Errorf("/%s: a script gave it to %d:%d; ids go up to %d, as many as an ordinary user who bakes has", p, e.UID, e.GID, maxID)
 		}
 		if e.Type != tree.Regular {
 			e.MTime = b.Epoch

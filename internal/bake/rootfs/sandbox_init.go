@@ -196,11 +196,12 @@ func (j *job) makeNode(p, name string, major, minor uint32) error {
 }
 
 // capabilities are those that maintainer scripts use: files of any owner, users, chroot, low ports.
-// Mounting, loading modules, reading other processes or the disk are not among them.
+// Mounting, loading modules, reading other processes or the disk are not among them, nor is making devices: an
+// ordinary user could not bake the same.
 var capabilities = []uintptr{
 	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL,
 	unix.CAP_SETGID, unix.CAP_SETUID, unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_CHROOT,
-	unix.CAP_MKNOD, unix.CAP_AUDIT_WRITE, unix.CAP_SETFCAP,
+	unix.CAP_AUDIT_WRITE, unix.CAP_SETFCAP,
 }
 
 // dropCapabilities takes all others from what programs that this thread starts can have.

@@ -52,6 +52,20 @@ type unpacked struct {
 	Control tree.Digest `json:"control"` // blob: JSON of controlInfo
 }
 
+// A DamagedError means that the store's copy of a package is not what it was. It has been put aside.
+type DamagedError struct {
+	Package string
+	Err     error
+}
+
+func (e *DamagedError) Error() string { return "package " + e.Package + ": " + e.Err.Error() }
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// Hint says what to do.
+func (e *DamagedError) Hint() string {
+	return "the copy was put aside: bake again, which fetches another"
+}
+
 // unpackFormat goes up when Unpack makes something else of the same package.
 const unpackFormat = "1"
 
@@ -71,7 +85,7 @@ const maxControl = 64 << 20
 func Unpack(ctx context.Context, s *store.Store, p *Package, slim Slim, note func(kind, key string, v any) error) error {
 	key := store.Sum([]byte(string(p.Digest) + "\n" + slim.String() + "\n" + unpackFormat)).Hex()
 	var u unpacked
-	err := s.Note("deb", key, &u)
+	err := s.Cached("deb", key, &u)
 	if err == nil {
 		err = p.load(s, u)
 		if err == nil {
@@ -82,6 +96,9 @@ func Unpack(ctx context.Context, s *store.Store, p *Package, slim Slim, note fun
 		return err
 	}
 	if err := p.unpack(ctx, s, slim); err != nil {
+		if errors.Is(err, store.ErrDigest) {
+			return &DamagedError{Package: p.Name + " " + p.Version, Err: err}
+		}
 		return fmt.Errorf("package %s %s: %w", p.Name, p.Version, err)
 	}
 	if u, err = p.save(s); err != nil {
@@ -92,6 +109,9 @@ func Unpack(ctx context.Context, s *store.Store, p *Package, slim Slim, note fun
 
 func (p *Package) load(s *store.Store, u unpacked) (err error) {
 	if p.Tree, err = s.Tree(u.Tree); err != nil {
+		return err
+	}
+	if err := s.HasFiles(p.Tree); err != nil {
 		return err
 	}
 	if p.Removed, err = s.Tree(u.Removed); err != nil {

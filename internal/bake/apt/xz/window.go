@@ -69,7 +69,7 @@ func (w *window) repeat(pos, n int, dist uint32) {
 
 // has tells whether a match may reach dist+1 bytes back from pos.
 func (w *window) has(pos int, dist uint32) bool {
-	return int(dist) < w.dict && (int(dist) < pos || w.total >= int64(w.size))
+	return uint(dist) < uint(w.dict) && (uint(dist) < uint(pos) || w.total >= int64(w.size))
 }
 
 // back is where the byte dist+1 before pos is.
