@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +53,6 @@ type baking struct {
 	offline bool
 	keep    string
 	out     io.Writer // what programs of the image print
-	open    []string  // recipes that are being baked, to find circles
 }
 
 func (env *Env) baking() (*baking, error) {
@@ -110,6 +110,23 @@ func (e *circleError) Error() string {
 	return "base recipes go in a circle: " + strings.Join(e.paths, " → ")
 }
 
+// checkCircle follows base recipes down: one that is built on itself can't even be locked.
+func checkCircle(r *recipe.Recipe) error {
+	paths := []string{filepath.Clean(r.Path)}
+	for r.From.IsRecipe() {
+		path := filepath.Join(r.Dir, r.From.Base)
+		paths = append(paths, path)
+		if slices.Contains(paths[:len(paths)-1], path) {
+			return &circleError{paths: paths}
+		}
+		var err error
+		if r, err = recipe.Load(path, recipe.Options{Set: r.From.With}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // base is what the recipe is baked on, nil when that is nothing. A recipe as base is baked from its own
 // lock first.
 //
@@ -129,14 +146,10 @@ func (b *baking) base(ctx context.Context, r *recipe.Recipe, lock *recipe.Lock) 
 		}
 		return bake.OpenBase(b.store, rec.Image)
 	}
-	path := filepath.Join(r.Dir, r.From.Base)
-	for _, p := range b.open {
-		if p == path {
-			return nil, &circleError{paths: append(b.open, path)}
-		}
+	if err := checkCircle(r); err != nil {
+		return nil, err
 	}
-	b.open = append(b.open, path)
-	defer func() { b.open = b.open[:len(b.open)-1] }()
+	path := filepath.Join(r.Dir, r.From.Base)
 	parent, err := recipe.Load(path, recipe.Options{Set: r.From.With})
 	if err != nil {
 		return nil, err
