@@ -184,14 +184,26 @@ func (p *Package) readControl(d *deb.Package) (conffiles map[string]bool, err er
 	return conffiles, nil
 }
 
+// errLater means that a file which slim takes has another name, which stays.
+var errLater = errors.New("its content is needed after all")
+
 func (p *Package) readData(ctx context.Context, s *store.Store, d *deb.Package, slim Slim, conffiles map[string]bool) error {
+	err := p.readDataKeeping(ctx, s, d, slim, conffiles, false)
+	if errors.Is(err, errLater) {
+		err = p.readDataKeeping(ctx, s, d, slim, conffiles, true)
+	}
+	return err
+}
+
+// readDataKeeping reads data.tar; with keep, what slim takes goes into the store all the same.
+func (p *Package) readDataKeeping(ctx context.Context, s *store.Store, d *deb.Package, slim Slim, conffiles map[string]bool, keep bool) error {
 	data, err := d.Data(ctx)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
 	_, hasSums := p.Files["md5sums"]
-	r := dataReader{p: p, s: s, slim: slim, conffiles: conffiles, sums: !hasSums}
+	r := dataReader{p: p, s: s, slim: slim, conffiles: conffiles, sums: !hasSums, keep: keep}
 	p.Tree, p.Removed, p.List, p.Conffiles = tree.Tree{}, tree.Tree{}, []string{"/."}, map[string]string{}
 	for {
 		e, err := data.Next()
@@ -219,57 +231,69 @@ type dataReader struct {
 	slim      Slim
 	conffiles map[string]bool
 	sums      bool
+	keep      bool // contents that slim takes
 	md5       bytes.Buffer
 	buf       bytes.Buffer
 }
 
 func (r *dataReader) add(d *deb.Entry, content io.Reader) error {
 	p := r.p
-	e := entryOf(d)
+	e, linked := entryOf(d), false
 	p.MTime = max(p.MTime, e.MTime)
 	if d.Path != "." {
 		p.List = append(p.List, "/"+d.Path)
 	}
 	if e.Type == tree.Regular && e.Hard != "" {
 		first, ok := p.Tree[e.Hard]
-		if !ok {
-			if first, ok = p.Removed[e.Hard]; !ok || !isRemoved(r.slim, d.Path) {
-				return fmt.Errorf("hard link to %s, which slim leaves out: %w", e.Hard, deb.ErrUnsafe)
+		if ok {
+			first.Hard = e.Hard
+		} else {
+			first = p.Removed[e.Hard]
+			if isRemoved(r.slim, d.Path) {
+				first.Hard = e.Hard
+			} else if !r.keep {
+				return errLater
 			}
 		}
-		first.Hard = e.Hard
 		e = first
+		linked = true
 	}
 	sum := md5.New()
 	if r.sums || r.conffiles["/"+d.Path] {
 		content = io.TeeReader(content, sum)
 	}
 	if _, gone := r.slim.Match(d.Path); gone && e.Type != tree.Dir {
-		if e.Type == tree.Regular && e.Hard == "" {
-			h, err := hashOnly(content)
-			if err != nil {
+		if e.Type == tree.Regular && !linked {
+			if err := r.forget(&e, content); err != nil {
 				return err
 			}
-			e.Digest = h
 		}
 		p.Removed[d.Path] = e
 	} else {
-		if e.Type == tree.Regular && e.Hard == "" {
+		if e.Type == tree.Regular && !linked {
 			if err := r.s.AddFile(&e, content, &r.buf); err != nil {
 				return err
 			}
 		}
 		p.Tree[d.Path] = e
 	}
-	r.note(d.Path, e, hex.EncodeToString(sum.Sum(nil)))
+	if e.Type == tree.Regular && !linked {
+		r.note(d.Path, hex.EncodeToString(sum.Sum(nil)))
+	}
 	return nil
 }
 
-// note remembers the MD5 of a file where dpkg's database has it.
-func (r *dataReader) note(path string, e tree.Entry, sum string) {
-	if e.Type != tree.Regular || e.Hard != "" {
-		return
+// forget sets the digest of a file that slim takes.
+func (r *dataReader) forget(e *tree.Entry, content io.Reader) (err error) {
+	if r.keep {
+		return r.s.AddFile(e, content, &r.buf)
 	}
+	e.Digest, err = hashOnly(content)
+	return err
+}
+
+// note remembers the MD5 of a file where dpkg's database has it.
+func (r *dataReader) note(path, sum string) {
 	if r.conffiles["/"+path] {
 		r.p.Conffiles["/"+path] = sum
 	} else if r.sums {
