@@ -294,6 +294,19 @@ func TestBadLock(t *testing.T) {
 	b.refuse(t, 1, []string{`the lock of recipe\.yaml does not fit it`, `hint: brickyard lock recipe\.yaml`}, "bake", "recipe.yaml")
 }
 
+// What needs programs of another architecture to run is not begun.
+func TestOtherArch(t *testing.T) {
+	a := hello()
+	a.Options("bookworm").Arches = []string{"amd64", "s390x"}
+	files := plain("hello")
+	files["recipe.yaml"] = strings.Replace(files["recipe.yaml"], "variant: none", "variant: none, arch: s390x", 1)
+	b := newBakery(t, a.Server(t), files)
+	b.must(t, "lock", "recipe.yaml")
+	b.bake(t) // nothing to run
+	b.write(t, "recipe.yaml", files["recipe.yaml"]+"run: [\"true\"]\n")
+	b.refuse(t, 1, []string{`an image for s390x can't be baked here: this machine is `}, "bake", "recipe.yaml")
+}
+
 // A full disk is said, leaves nothing behind, and is no harm once there is room.
 func TestDiskFull(t *testing.T) {
 	s := testArchive().Server(t)

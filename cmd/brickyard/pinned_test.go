@@ -10,7 +10,7 @@ import (
 // pinnedImage is the digest of the image that pinnedRecipe gives from testArchive on amd64. It is the promise
 // that the same lock gives the same bits, over versions of this program: whoever changes it breaks that promise
 // for every image out there, and must do so on purpose, with a word in the CHANGELOG.
-const pinnedImage = "sha256:bed081a28d7f5b5981ee246c8a995916ea9c86c14061d6201c67b6f5a35fc200"
+const pinnedImage = "sha256:189d7b9c7bb90dd0450c47bd3f6527d4db20401ec47eb66c45e28b3a4dcd1ef7"
 
 // testArchive has packages without maintainer scripts, with every kind of file that packages ship.
 func testArchive() *apttest.Archive {

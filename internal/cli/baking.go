@@ -193,6 +193,9 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	if err := fits(r, lock, base); err != nil {
 		return nil, err
 	}
+	if err := checkArch(r, lock, base); err != nil {
+		return nil, err
+	}
 	fetcher := &bake.Fetcher{Store: b.store, Client: b.client, Recipe: r, Base: base, HostRoot: "/", Offline: b.offline, Progress: b.progress}
 	baker := &bake.Baker{Store: b.store, Out: b.out, Keep: b.keep, Fetch: fetcher.Fetch, Progress: b.progress}
 	img, err := baker.Bake(ctx, r, lock, base)
@@ -311,11 +314,12 @@ func expires(e recipe.Expiry, baked time.Time) time.Time {
 	return e.On
 }
 
-// checkArch refuses to bake for an architecture whose programs this machine can't run.
-func checkArch(r *recipe.Recipe, base *bake.Base) error {
-	arch := bake.Arch(r, base)
-	if have := bake.DebianArch(runtime.GOARCH); arch != have {
-		return fmt.Errorf("%s: an image for %s can't be baked here: this machine is %s, and maintainer scripts run for real", r.Path, arch, have)
+// checkArch refuses to bake for an architecture whose programs this machine can't run, when there are some to run.
+func checkArch(r *recipe.Recipe, lock *recipe.Lock, base *bake.Base) error {
+	have := bake.DebianArch(runtime.GOARCH)
+	scripts := r.From.Debian+r.From.Ubuntu != "" && r.From.Variant != "none"
+	if lock.Arch == have || !scripts && base == nil && len(r.Run) == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: an image for %s can't be baked here: this machine is %s, and maintainer scripts run for real", r.Path, lock.Arch, have)
 }
