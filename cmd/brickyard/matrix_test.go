@@ -89,7 +89,8 @@ func asUser(t *testing.T, b *bakery) {
 	t.Helper()
 	etc := t.TempDir()
 	const name, id = "mason", "4711"
-	script := "set -e; "
+	var script strings.Builder
+	script.WriteString("set -e; ")
 	for file, line := range map[string]string{
 		"passwd": name + ":x:" + id + ":" + id + "::/nonexistent:/bin/sh", "group": name + ":x:" + id + ":",
 		"subuid": name + ":400000:65536", "subgid": name + ":400000:65536",
@@ -102,10 +103,10 @@ func asUser(t *testing.T, b *bakery) {
 		if err := os.WriteFile(p, append(data, line+"\n"...), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		script += fmt.Sprintf("mount --bind %s /etc/%s; ", p, file)
+		script.WriteString(fmt.Sprintf("mount --bind %s /etc/%s; ", p, file))
 	}
-	script += "exec setpriv --reuid " + id + " --regid " + id + " --init-groups --inh-caps=-all \"$@\""
-	b.wrap = []string{"unshare", "--mount", "sh", "-c", script, "sh"}
+	script.WriteString("exec setpriv --reuid " + id + " --regid " + id + " --init-groups --inh-caps=-all \"$@\"")
+	b.wrap = []string{"unshare", "--mount", "sh", "-c", script.String(), "sh"}
 	program, err := exec.LookPath("brickyard")
 	if err != nil {
 		t.Fatal(err)

@@ -536,7 +536,7 @@ func installLinks(unit, text string) []string {
 			continue
 		}
 		suffix := map[string]string{"WantedBy": ".wants", "RequiredBy": ".requires", "UpheldBy": ".upholds"}[strings.TrimSpace(k)]
-		for _, target := range strings.Fields(v) {
+		for target := range strings.FieldsSeq(v) {
 			switch {
 			case suffix != "":
 				links = append(links, target+suffix+"/"+unit)

@@ -173,13 +173,6 @@ func (env *Env) warn(format string, a ...any) {
 // say prints a line on stderr unless the user asked for silence.
 func (env *Env) say(format string, a ...any) { env.progress().print(fmt.Sprintf(format+"\n", a...)) }
 
-// debug prints a line on stderr when the user asked for more.
-func (env *Env) debug(format string, a ...any) {
-	if env.verbose {
-		env.progress().print(fmt.Sprintf(format+"\n", a...))
-	}
-}
-
 func helpCmd(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",

@@ -105,7 +105,7 @@ func (e *Entry) readXattrs(p string) error {
 	if err != nil {
 		return &os.PathError{Op: "llistxattr", Path: p, Err: err}
 	}
-	for _, name := range strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00") {
 		value := make([]byte, 64<<10) // XATTR_SIZE_MAX
 		n, err := unix.Lgetxattr(p, name, value)
 		if err != nil {

@@ -231,7 +231,7 @@ scan:
 
 func parseOptions(text string) (sourceOptions, error) {
 	var o sourceOptions
-	for _, w := range strings.Fields(text) {
+	for w := range strings.FieldsSeq(text) {
 		key, value, ok := strings.Cut(w, "=")
 		if !ok {
 			return o, fmt.Errorf("option %q has no value", w)
@@ -381,7 +381,7 @@ func (p *sourceParser) signedBy(value string) (Keyring, error) {
 	}
 	var keys Keyring
 	var fingerprints []string
-	for _, word := range strings.Fields(strings.ReplaceAll(value, ",", " ")) {
+	for word := range strings.FieldsSeq(strings.ReplaceAll(value, ",", " ")) {
 		if !strings.HasPrefix(word, "/") {
 			fingerprints = append(fingerprints, word)
 			continue

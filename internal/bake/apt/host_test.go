@@ -1,6 +1,7 @@
 package apt
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,9 +68,7 @@ func TestHostSources(t *testing.T) {
 				"etc/apt/trusted.gpg.d/README":    "no",
 				"etc/apt/trusted.gpg.d/.swap.asc": "no",
 			}
-			for name, text := range tt.files {
-				files[name] = text
-			}
+			maps.Copy(files, tt.files)
 			h, err := HostSources(hostDir(t, files))
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {

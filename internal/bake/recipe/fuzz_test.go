@@ -20,11 +20,12 @@ func FuzzLoad(f *testing.F) {
 		}
 		f.Add(string(text))
 	}
-	bomb := "a0: &a0 [x, x]\n"
+	var bomb strings.Builder
+	bomb.WriteString("a0: &a0 [x, x]\n")
 	for i := range 30 {
-		bomb += fmt.Sprintf("a%d: &a%d [*a%d, *a%d]\n", i+1, i+1, i, i)
+		bomb.WriteString(fmt.Sprintf("a%d: &a%d [*a%d, *a%d]\n", i+1, i+1, i, i))
 	}
-	f.Add(bomb)
+	f.Add(bomb.String())
 	f.Add("&a [*a]: *a\n")
 	f.Add("a: |\n" + strings.Repeat("\n", 5000))
 	f.Add(head + "params: {a: {default: b}}\nlabels: {x: \"$${a}${a}$\", \"y z\": \" \\t\\u2028\\x85\", \"yes\": |2-\n  }\n")

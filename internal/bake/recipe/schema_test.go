@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -199,16 +200,16 @@ func (g *generator) short(t reflect.Type, s object) object {
 
 func (g *generator) structure(t reflect.Type) object {
 	properties, required := object{}, []string{}
-	for i := range t.NumField() {
-		key, omitempty := fieldKey(t.Field(i))
+	for field := range t.Fields() {
+		key, omitempty := fieldKey(field)
 		if key == "" {
 			continue
 		}
 		place := t.Name() + "." + key
-		g.of(t.Field(i).Type) // for its definitions
+		g.of(field.Type) // for its definitions
 		p, ok := schemaOf[place]
 		if !ok {
-			p = g.of(t.Field(i).Type)
+			p = g.of(field.Type)
 		}
 		p = cloneOf(p)
 		p["description"] = g.describe(place)
@@ -234,9 +235,7 @@ func (g *generator) structure(t reflect.Type) object {
 // cloneOf is a copy, since one schema serves several fields.
 func cloneOf(o object) object {
 	c := object{}
-	for k, v := range o {
-		c[k] = v
-	}
+	maps.Copy(c, o)
 	return c
 }
 

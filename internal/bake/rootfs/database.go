@@ -57,14 +57,15 @@ func (p *Package) stanza(state string) string {
 	if !strings.HasPrefix(name, "Package:") {
 		name, rest = "Package: "+p.Name, p.Paragraph
 	}
-	s := name + "\nStatus: install ok " + state + "\n" + rest
+	var s strings.Builder
+	s.WriteString(name + "\nStatus: install ok " + state + "\n" + rest)
 	if len(p.Conffiles) > 0 {
-		s += "Conffiles:\n"
+		s.WriteString("Conffiles:\n")
 		for _, c := range slices.Sorted(maps.Keys(p.Conffiles)) {
-			s += " " + c + " " + p.Conffiles[c] + "\n"
+			s.WriteString(" " + c + " " + p.Conffiles[c] + "\n")
 		}
 	}
-	return s
+	return s.String()
 }
 
 // writeInfo puts the package's control files, and the list of its files, where dpkg looks for them.

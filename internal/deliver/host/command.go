@@ -28,7 +28,7 @@ func checkCommand(root *imageRoot, name, dirs, cwd string, covered []string) err
 		paths = []string{path.Clean(name)}
 	case !strings.Contains(name, "/"):
 		paths = nil
-		for _, dir := range strings.Split(dirs, ":") {
+		for dir := range strings.SplitSeq(dirs, ":") {
 			paths = append(paths, path.Join(cwd, dir, name))
 			if path.IsAbs(dir) {
 				paths[len(paths)-1] = path.Join(dir, name)

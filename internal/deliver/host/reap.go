@@ -43,7 +43,7 @@ func Reap() int {
 	}
 	pidfd, err := ctl.receive(&reapOrder{})
 	if err == nil {
-		_, err = ctl.receive(&reapOrder{}) // io.EOF
+		ctl.receive(&reapOrder{}) // blocks until the command has ended: io.EOF
 	}
 	err = awaitEnd(pidfd)
 	err = errors.Join(err, cleanUp(order.Dir, order.Cgroup))

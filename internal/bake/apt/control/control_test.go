@@ -198,14 +198,14 @@ func TestHolds(t *testing.T) {
 		op      Op
 		holding string // of "1", "2", "3" against "2"
 	}{{Any, "123"}, {Less, "1"}, {LessEq, "12"}, {Equal, "2"}, {GreaterEq, "23"}, {Greater, "3"}} {
-		var got string
+		var got strings.Builder
 		for _, v := range []string{"1", "2", "3"} {
 			if tt.op.Holds(v, "2") {
-				got += v
+				got.WriteString(v)
 			}
 		}
-		if got != tt.holding {
-			t.Errorf("%q holds for %s, want %s", tt.op, got, tt.holding)
+		if got.String() != tt.holding {
+			t.Errorf("%q holds for %s, want %s", tt.op, got.String(), tt.holding)
 		}
 	}
 }

@@ -26,8 +26,8 @@ func Compare(a, b string) int {
 // splitVersion returns epoch, upstream version and revision. No epoch is "0", and no revision equals "0".
 func splitVersion(v string) (epoch, upstream, revision string) {
 	epoch, upstream = "0", v
-	if i := strings.IndexByte(v, ':'); i >= 0 {
-		epoch, upstream = v[:i], v[i+1:]
+	if before, after, ok := strings.Cut(v, ":"); ok {
+		epoch, upstream = before, after
 	}
 	if i := strings.LastIndexByte(upstream, '-'); i >= 0 {
 		upstream, revision = upstream[:i], upstream[i+1:]

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -106,10 +107,8 @@ func take(members []member, name string, suffixes ...string) (member, []member, 
 		if !ok {
 			return member{}, nil, fmt.Errorf("%w: member %q where %s should be", ErrFormat, m.name, name)
 		}
-		for _, s := range suffixes {
-			if s == suffix {
-				return m, members[i+1:], nil
-			}
+		if slices.Contains(suffixes, suffix) {
+			return m, members[i+1:], nil
 		}
 		return member{}, nil, fmt.Errorf("%w: %q has an unknown compression", ErrFormat, m.name)
 	}

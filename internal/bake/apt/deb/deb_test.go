@@ -389,14 +389,14 @@ func gzipZeros(t *testing.T, n int) []byte {
 
 // paxSparse is a file of 1 TB that takes three blocks (GNU tar's sparse format 1.0).
 func paxSparse() []byte {
-	records := ""
+	var records strings.Builder
 	for _, r := range []string{"major=1", "minor=0", "name=./big", "realsize=1000000000000"} {
 		r = " GNU.sparse." + r + "\n"
-		records += fmt.Sprint(len(r)+2) + r
+		records.WriteString(fmt.Sprint(len(r)+2) + r)
 	}
-	b := apttest.RawHeader("x", 'x', fmt.Sprintf("%011o", len(records)), "")
-	b = append(b, records...)
-	b = append(b, make([]byte, 512-len(records))...)
+	b := apttest.RawHeader("x", 'x', fmt.Sprintf("%011o", len(records.String())), "")
+	b = append(b, records.String()...)
+	b = append(b, make([]byte, 512-len(records.String()))...)
 	b = append(b, apttest.RawHeader("./big", apttest.Regular, "00000001000", "")...)
 	b = append(b, "0\n"...)
 	return append(b, make([]byte, 510+1024)...)

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"path"
+	"slices"
 
 	"brickyard/internal/bake/apt"
 )
@@ -62,12 +63,7 @@ func (pin Pin) versions(p *apt.Package) bool {
 		ok, err := path.Match(pin.Version, p.Version)
 		return pin.Version == p.Version || err == nil && ok
 	}
-	for _, r := range p.In {
-		if pin.from(r) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.In, pin.from)
 }
 
 // from says whether the pin is for packages of this source.
