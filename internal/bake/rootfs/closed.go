@@ -22,7 +22,9 @@ func (e *OpenError) Error() string {
 }
 
 // Hint says what to do.
-func (e *OpenError) Hint() string { return "the lock was changed by hand: take back the change, or lock anew with --update" }
+func (e *OpenError) Hint() string {
+	return "the lock was changed by hand: take back the change, or lock anew with --update"
+}
 
 // have maps the names that packages have and provide to versions; "" is a name without one.
 type have map[string][]string
