@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"brickyard/internal/cli"
 )
@@ -14,6 +15,8 @@ import (
 func main() {
 	cli.Inner(os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, stop) // from here on, a second ^C kills
+	// From a second later on, another ^C kills. Until then it may be the first once more: the kernel tells a
+	// process inside a user namespace of its parent's death once for each of the parent's threads.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(cli.Main(ctx, cli.OSEnv(), os.Args[1:]))
 }
