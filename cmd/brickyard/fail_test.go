@@ -103,7 +103,8 @@ func testInterrupt(t *testing.T, first *bakery) {
 		asUser(t, &b)
 		b.interrupt(t, running, syscall.SIGINT, "bake", "recipe.yaml")
 
-		// When the process outside is killed, the one inside ends as well, and takes its things with it.
+		// When the process outside is killed, the one inside ends as well. What it had no time to take away, the next
+		// command does.
 		cmd := b.command(t.Context(), "bake", "recipe.yaml")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -112,6 +113,7 @@ func testInterrupt(t *testing.T, first *bakery) {
 		cmd.Process.Kill()
 		cmd.Wait()
 		await(t, func() bool { return len(processes(t)) == 0 })
+		b.must(t, "images")
 		b.tidy(t)
 	})
 }
