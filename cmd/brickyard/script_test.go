@@ -43,13 +43,18 @@ func serveArchive(t *testing.T, env *testscript.Env) error {
 	return os.WriteFile(filepath.Join(env.WorkDir, "archive.gpg"), apttest.Keyring(), 0o644)
 }
 
-// archiveCmd is "archive newer": the archive has newer versions of some packages; "archive page TEXT": its page
-// is another; "archive deb FILE": writes a .deb of a package called local.
+// archiveCmd is "archive newer": the archive has newer versions of some packages; "archive only-newer": and has
+// dropped the old ones; "archive page TEXT": its page is another; "archive deb FILE": writes a .deb of a package called local.
 func archiveCmd(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value("archive").(*apttest.Server)
 	switch args[0] {
-	case "newer":
+	case "newer", "only-newer":
 		a := testArchive()
+		if args[0] == "only-newer" {
+			for _, name := range []string{"tool", "shop", "libshop"} {
+				a.Remove("bookworm", name)
+			}
+		}
 		a.Add("bookworm", "main",
 			apttest.Package{Name: "tool", Version: "1.0-1", Files: []apttest.File{{Path: "usr/bin/tool", Mode: 0o755, Content: "tool 1.0"}}},
 			apttest.Package{Name: "shop", Version: "1:2.1-1", Arch: "amd64", Depends: "libshop (>= 2.1), shop-data", Files: []apttest.File{{Path: "usr/bin/shop", Content: "2.1"}}},

@@ -44,22 +44,34 @@ type Update struct {
 
 func (u Update) none() bool { return !u.All && len(u.Packages) == 0 }
 
-// A Locked is a new lock and, unless the old one was kept as it is, how it came about.
-type Locked struct {
-	Lock     *recipe.Lock
-	Result   *resolve.Result // nil when nothing was resolved
-	Universe *apt.Universe
-}
-
 // Lock resolves the recipe to exact inputs. An old lock, which may be nil, is kept as far as upd and the
 // recipe let it be; when it answers the same request it is returned as it is, without looking at any
-// archive. explain resolves even then.
+// archive. Why each package is there is noted in the store, for Why.
 //
 // Errors: those of packages apt and resolve; *StaleLockError never.
-func (l *Locker) Lock(ctx context.Context, r *recipe.Recipe, base *Base, old *recipe.Lock, upd Update, explain bool) (*Locked, error) {
-	if old != nil && old.Request == r.Request() && upd.none() && sameBase(old, base) && !explain {
-		return &Locked{Lock: old}, nil
+func (l *Locker) Lock(ctx context.Context, r *recipe.Recipe, base *Base, old *recipe.Lock, upd Update) (*recipe.Lock, error) {
+	if old != nil && old.Request == r.Request() && upd.none() && sameBase(old, base) {
+		return old, nil
 	}
+	lock, err := newLock(r, base)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.lockRootfs(r, lock); err != nil {
+		return nil, err
+	}
+	if err := l.lockURLs(ctx, r, lock, old, upd); err != nil {
+		return nil, err
+	}
+	reasons, err := l.lockPackages(ctx, r, base, old, upd, lock)
+	if err != nil {
+		return nil, err
+	}
+	return lock, noteReasons(l.Store, lock, reasons)
+}
+
+// newLock is a lock without inputs.
+func newLock(r *recipe.Recipe, base *Base) (*recipe.Lock, error) {
 	lock := &recipe.Lock{Version: 1, Request: r.Request(), Arch: Arch(r, base), Epoch: time.Unix(0, 0).UTC()}
 	if lock.Arch == "" {
 		return nil, fmt.Errorf("%s: Debian has no name for this machine's architecture, %s: set from.arch", r.Path, runtime.GOARCH)
@@ -68,14 +80,7 @@ func (l *Locker) Lock(ctx context.Context, r *recipe.Recipe, base *Base, old *re
 		lock.Base = &recipe.LockedBase{Name: r.From.Base, Digest: string(base.Digest)}
 		lock.Epoch = base.config.Created.UTC()
 	}
-	if err := l.lockRootfs(r, lock); err != nil {
-		return nil, err
-	}
-	if err := l.lockURLs(ctx, r, lock, old, upd); err != nil {
-		return nil, err
-	}
-	out := &Locked{Lock: lock}
-	return out, l.lockPackages(ctx, r, base, old, upd, out)
+	return lock, nil
 }
 
 func sameBase(old *recipe.Lock, base *Base) bool {
@@ -136,8 +141,8 @@ func (l *Locker) lockURLs(ctx context.Context, r *recipe.Recipe, lock, old *reci
 	return nil
 }
 
-// lockPackages resolves the packages and puts them into the lock.
-func (l *Locker) lockPackages(ctx context.Context, r *recipe.Recipe, base *Base, old *recipe.Lock, upd Update, out *Locked) error {
+// lockPackages resolves the packages, puts them into the lock, and says why each is there.
+func (l *Locker) lockPackages(ctx context.Context, r *recipe.Recipe, base *Base, old *recipe.Lock, upd Update, lock *recipe.Lock) (resolve.Reasons, error) {
 	req := resolve.Request{Variant: resolve.None, Recommends: r.Recommends}
 	if suiteOf(r.From) != "" {
 		req.Variant = resolve.Variant(r.From.Variant)
@@ -146,15 +151,14 @@ func (l *Locker) lockPackages(ctx context.Context, r *recipe.Recipe, base *Base,
 		}
 	}
 	if len(r.Packages) == 0 && req.Variant == resolve.None && base == nil {
-		return nil
+		return nil, nil
 	}
-	u, err := l.universe(ctx, r, base, out.Lock.Arch)
+	u, err := l.universe(ctx, r, base, lock.Arch)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out.Universe = u
 	if err := inherit(l.Store, u, base, &req); err != nil {
-		return err
+		return nil, err
 	}
 	files := map[*apt.Package]bool{}
 	for i, p := range r.Packages {
@@ -164,7 +168,7 @@ func (l *Locker) lockPackages(ctx context.Context, r *recipe.Recipe, base *Base,
 		case p.File != "":
 			q, err := localDeb(u, r, p.File)
 			if err != nil {
-				return fmt.Errorf("%s: %w", r.Place(fmt.Sprintf("packages[%d]", i)), err)
+				return nil, fmt.Errorf("%s: %w", r.Place(fmt.Sprintf("packages[%d]", i)), err)
 			}
 			files[q] = true
 			req.Ask = append(req.Ask, resolve.Ask{Package: q})
@@ -181,27 +185,35 @@ func (l *Locker) lockPackages(ctx context.Context, r *recipe.Recipe, base *Base,
 		}
 		req.Update = upd.Packages
 	}
-	if out.Result, err = resolve.Resolve(u, req); err != nil {
-		return fmt.Errorf("%s: %w", r.Path, err)
+	result, err := resolve.Resolve(u, req)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Path, err)
 	}
-	return fill(out, base)
+	return fill(lock, result, u, r, base), nil
 }
 
 func suiteOf(f recipe.From) string { return f.Debian + f.Ubuntu }
 
-// fill writes the answer into the lock.
-func fill(out *Locked, base *Base) error {
-	lock := out.Lock
-	parent := map[string]recipe.LockedDeb{}
+// packagesOf maps name=version to the packages of a base, which may be nil.
+func packagesOf(base *Base) map[string]recipe.LockedDeb {
+	all := map[string]recipe.LockedDeb{}
 	if base != nil {
 		for _, p := range base.Image.Packages {
-			parent[p.Name+"="+p.Version] = p
+			all[p.Name+"="+p.Version] = p
 		}
 	}
+	return all
+}
+
+// fill writes the answer into the lock, and says why each package is there.
+func fill(lock *recipe.Lock, result *resolve.Result, u *apt.Universe, r *recipe.Recipe, base *Base) resolve.Reasons {
+	reasons := result.Reasons()
+	parent := packagesOf(base)
 	used := map[string]bool{}
-	for _, c := range out.Result.Packages {
-		if p, ok := parent[c.Name+"="+c.Version]; ok && c.SourceID() == apt.Local {
-			p.Asked = false
+	for _, c := range result.Packages {
+		if p, ok := parent[c.Name+"="+c.Version]; ok && p.SHA256 == c.SHA256 { // as it is there, whatever archives say
+			p.Asked = slices.ContainsFunc(r.Packages, func(q recipe.Package) bool { return q.Name == p.Name && !q.Exclude })
+			reasons[c.Name] = resolve.Reason{Package: c.String(), Root: "in the base image"}
 			lock.Packages = append(lock.Packages, p)
 			continue
 		}
@@ -215,7 +227,7 @@ func fill(out *Locked, base *Base) error {
 		used[p.From] = true
 		lock.Packages = append(lock.Packages, p)
 	}
-	for _, rel := range out.Universe.Releases {
+	for _, rel := range u.Releases {
 		if !used[rel.Source.ID] {
 			continue
 		}
@@ -230,7 +242,7 @@ func fill(out *Locked, base *Base) error {
 	if base != nil {
 		lock.Sources = mergeSources(lock.Sources, base.Image.Sources, lock.Packages)
 	}
-	return nil
+	return reasons
 }
 
 // mergeSources adds the sources that the parent's packages came from.
@@ -331,10 +343,7 @@ func inherit(s *store.Store, u *apt.Universe, base *Base, req *resolve.Request) 
 		return err
 	}
 	defer f.Close()
-	locked := map[string]recipe.LockedDeb{}
-	for _, p := range base.Image.Packages {
-		locked[p.Name+"="+p.Version] = p
-	}
+	locked := packagesOf(base)
 	rd := control.NewReader(f)
 	for {
 		st, err := rd.Next()

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"time"
 
 	"brickyard/internal/bake"
 	"brickyard/internal/bake/apt/control"
+	"brickyard/internal/bake/apt/resolve"
 	"brickyard/internal/bake/recipe"
 	"brickyard/internal/store"
 
@@ -31,7 +33,10 @@ beside it: recipe.lock for recipe.yaml. Releases are verified with the keys that
 for the archive, or those of the recipe.
 
 What is locked stays as it is. --update looks for newer versions: of the packages named, and what must
-move with them, or of all. What changed is printed. An update may also name a url of the recipe.`,
+move with them, or of all. What changed is printed. An update may also name a url of the recipe.
+
+--why reads what was noted when the recipe was locked. In a home that has no such note, as for a lock that another
+machine made, it asks the archives.`,
 		Example: `  brickyard lock recipe.yaml
   brickyard lock recipe.yaml --update
   brickyard lock recipe.yaml --update openssl libssl3
@@ -43,24 +48,34 @@ move with them, or of all. What changed is printed. An update may also name a ur
 	cmd.Flags().BoolVar(&update, "update", false, "move to newer versions: of all, or of the packages named")
 	cmd.Flags().StringVar(&why, "why", "", "say why `package` is there, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 && !update {
+		asksWhy := cmd.Flags().Changed("why")
+		switch {
+		case len(args) > 1 && !update:
 			return &usageError{cmd.CommandPath(), errors.New("packages are named only with --update")}
+		case asksWhy && why == "":
+			return &usageError{cmd.CommandPath(), errors.New("--why needs the name of a package")}
 		}
 		r, err := f.load(args[0])
 		if err != nil {
 			return err
+		}
+		upd := bake.Update{All: update && len(args) == 1, Packages: args[1:]}
+		if asksWhy && !update {
+			if done, err := env.whyNoted(r, why); done {
+				return err
+			}
 		}
 		if r.From.IsRecipe() { // which is baked first
 			if done, err := env.enterUserNS(cmd.Context()); done {
 				return err
 			}
 		}
-		upd := bake.Update{All: update && len(args) == 1, Packages: args[1:]}
 		return env.lock(cmd, r, upd, why)
 	}
 	return cmd
 }
 
+// lock locks the recipe r or, when why names a package, only says why that is there.
 func (env *Env) lock(cmd *cobra.Command, r *recipe.Recipe, upd bake.Update, why string) error {
 	b, err := env.baking()
 	if err != nil {
@@ -89,19 +104,52 @@ func (env *Env) lock(cmd *cobra.Command, r *recipe.Recipe, upd bake.Update, why 
 		}
 	}
 	locker := &bake.Locker{Store: b.store, Client: b.client, HostRoot: "/", Now: time.Now, Progress: b.progress}
-	got, err := locker.Lock(cmd.Context(), r, base, old, upd, why != "")
+	if why != "" {
+		chain, err := locker.Why(cmd.Context(), r, base, old, upd, why)
+		if err != nil {
+			return err
+		}
+		return env.printWhy(chain)
+	}
+	lock, err := locker.Lock(cmd.Context(), r, base, old, upd)
 	if err != nil {
 		return err
 	}
-	if why != "" {
-		return env.why(got, why)
-	}
-	if old == nil || !bytes.Equal(old.Encode(), got.Lock.Encode()) {
-		if err := store.WriteFile(path, got.Lock.Encode(), 0o644); err != nil {
+	if old == nil || !bytes.Equal(old.Encode(), lock.Encode()) {
+		if err := store.WriteFile(path, lock.Encode(), 0o644); err != nil {
 			return err
 		}
 	}
-	return env.printLock(path, old, got.Lock)
+	return env.printLock(path, old, lock)
+}
+
+// whyNoted answers from what was noted when the recipe was locked, if it was locked in this home. done says whether
+// that was so, or whether an error keeps it from being asked otherwise.
+func (env *Env) whyNoted(r *recipe.Recipe, name string) (done bool, err error) {
+	path := lockPath(r.Path)
+	lock, err := recipe.ReadLock(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	s, err := env.store()
+	if err != nil {
+		return true, err
+	}
+	chain, err := bake.Why(s, lock, name)
+	if errors.Is(err, store.ErrNotFound) {
+		env.say("%s was not made in this home: asking the archives again", path)
+		return false, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	if lock.Request != r.Request() {
+		env.warn("%s asks for something else since it was locked; this is why it is in %s", r.Path, path)
+	}
+	return true, env.printWhy(chain)
 }
 
 func locked(old *recipe.Lock, name string) bool {
@@ -155,29 +203,22 @@ func (env *Env) printLock(path string, old, lock *recipe.Lock) error {
 	return nil
 }
 
-// why prints the chain of requirements that a package is there for.
-func (env *Env) why(got *bake.Locked, name string) error {
-	if got.Result == nil {
-		return fmt.Errorf("%s: this recipe has no packages", name)
-	}
-	chain := got.Result.Why(name)
-	if chain == nil {
-		return fmt.Errorf("%s: not among the packages of this recipe", name)
-	}
+// printWhy prints the chain of needs that a package is there for.
+func (env *Env) printWhy(chain []resolve.Link) error {
 	if env.json {
 		return env.printJSON(chain)
 	}
+	var b strings.Builder
 	for i, l := range chain {
-		line := strings.Repeat("  ", i) + l.Package
+		b.WriteString(strings.Repeat("  ", i) + l.Package)
 		if l.Reason != "" {
-			line += " (" + l.Reason + ")"
+			b.WriteString(" (" + l.Reason + ")")
 		}
 		if l.Field != "" {
-			line += " " + strings.ToLower(l.Field) + " " + l.Clause
+			b.WriteString(" " + strings.ToLower(l.Field) + " " + l.Clause)
 		}
-		if _, err := fmt.Fprintln(env.Stdout, line); err != nil {
-			return err
-		}
+		b.WriteByte('\n')
 	}
-	return nil
+	_, err := io.WriteString(env.Stdout, b.String())
+	return err
 }

@@ -85,6 +85,16 @@ type note struct {
 	data      []byte
 }
 
+// Remember writes a note at once, without writing the rest of the store to disk: for notes that speak of nothing
+// in it.
+func (s *Store) Remember(kind, key string, v any) error {
+	b := s.Batch()
+	if err := b.Set(kind, key, v); err != nil {
+		return err
+	}
+	return b.write()
+}
+
 // Batch starts one.
 func (s *Store) Batch() *Batch { return &Batch{s: s} }
 
@@ -110,7 +120,11 @@ func (b *Batch) Commit() error {
 	if err := b.s.Sync(); err != nil {
 		return err
 	}
-	dirs := map[string]bool{}
+	return b.write()
+}
+
+// write writes the notes alone.
+func (b *Batch) write() error {
 	for _, n := range b.notes {
 		dir := b.s.path("notes", n.kind)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -119,7 +133,6 @@ func (b *Batch) Commit() error {
 		if err := WriteFile(filepath.Join(dir, n.key), n.data, 0o644); err != nil {
 			return err
 		}
-		dirs[dir] = true
 	}
 	b.notes = nil
 	return nil

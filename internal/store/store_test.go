@@ -444,6 +444,23 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// A note that speaks of nothing else is there at once, and replaces the one before.
+func TestRemember(t *testing.T) {
+	s := open(t)
+	for _, want := range []string{"old", "new"} {
+		if err := s.Remember("kind", "a", want); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := s.Note("kind", "a", &got); err != nil || got != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	if err := s.Remember("kind", "../x", 1); err == nil {
+		t.Error("a key that leaves the directory was allowed")
+	}
+}
+
 // A tree comes back as it went in; one whose blob is damaged does not come back at all.
 func TestTree(t *testing.T) {
 	s := open(t)

@@ -153,9 +153,10 @@ func compare(t *testing.T, u *apt.Universe, o oracle, r Request) bool {
 		return false
 	}
 	var got []string
+	reasons := result.Reasons()
 	for _, c := range result.Packages {
 		got = append(got, c.Name+" "+c.Version)
-		if len(result.Why(c.Name)) == 0 {
+		if len(reasons.Why(c.Name)) == 0 {
 			t.Errorf("no reason for %s", c.Name)
 		}
 	}

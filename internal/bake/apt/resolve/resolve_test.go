@@ -177,16 +177,27 @@ func TestFacts(t *testing.T) {
 	if want := []string{"web"}; !slices.Equal(asked, want) {
 		t.Errorf("asked: %v, want %v", asked, want)
 	}
+	reasons := r.Reasons()
 	want := []Link{{"web 1", "Depends", "a", "asked for"}, {"a 1.0", "Depends", "b (>= 2)", ""}, {"b 2.1", "", "", ""}}
-	if got := r.Why("b"); !slices.Equal(got, want) {
+	if got := reasons.Why("b"); !slices.Equal(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 	want = []Link{{"base 1", "Depends", "libc (>= 2)", "essential"}, {"libc 2", "", "", ""}}
-	if got := r.Why("libc"); !slices.Equal(got, want) {
+	if got := reasons.Why("libc"); !slices.Equal(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
-	if got := r.Why("nothing"); got != nil {
+	if got := reasons.Why("nothing"); got != nil {
 		t.Errorf("got %+v for what isn't in the set", got)
+	}
+}
+
+// Reasons come from a file: what is wrong in them gives no chain, and ends.
+func TestWhyOfDamagedReasons(t *testing.T) {
+	rs := Reasons{"a": {Package: "a 1", From: "b"}, "b": {Package: "b 1", From: "a"}, "c": {Package: "c 1", From: "lost"}, "d": {Package: "d 1"}}
+	for name := range rs {
+		if got := rs.Why(name); got != nil {
+			t.Errorf("%s: got %+v", name, got)
+		}
 	}
 }
 

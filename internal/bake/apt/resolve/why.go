@@ -12,30 +12,58 @@ import (
 
 // A Link is one step from what was asked for to a package.
 type Link struct {
-	Package string // "nginx-light 1.22.1-9"
-	Field   string // by which it needs the next: "Depends", "Pre-Depends", "Recommends"; "" at the end
-	Clause  string // of that field: "libc6 (>= 2.36)"
-	Reason  string // in the first link: "asked for", "essential", …
+	Package string `json:"package"`          // "nginx-light 1.22.1-9"
+	Field   string `json:"field,omitempty"`  // by which it needs the next: "Depends", "Pre-Depends", "Recommends"; "" at the end
+	Clause  string `json:"clause,omitempty"` // of that field: "libc6 (>= 2.36)"
+	Reason  string `json:"reason,omitempty"` // in the first link: "asked for", "essential", …
+}
+
+// Reasons says why each package of a set is there, by name. It may be kept as JSON.
+type Reasons map[string]Reason
+
+// A Reason is the last step to one package.
+type Reason struct {
+	Package string `json:"package"`          // "libc6 2.36-9"
+	Root    string `json:"root,omitempty"`   // of what nothing else leads to: "asked for", "essential", …
+	From    string `json:"from,omitempty"`   // name of the package that needs it
+	Field   string `json:"field,omitempty"`  // by which that needs it
+	Clause  string `json:"clause,omitempty"` // of the field
+}
+
+// Reasons writes down why each package is there.
+func (r *Result) Reasons() Reasons {
+	all := make(Reasons, len(r.Packages))
+	for _, c := range r.Packages {
+		why := Reason{Package: c.String()}
+		if c.why.from == nil {
+			why.Root = c.reason()
+		} else {
+			why.From = c.why.from.Of.Name
+			why.Field, why.Clause = c.why.need.field.String(), c.why.need.clause.String()
+		}
+		all[c.Name] = why
+	}
+	return all
 }
 
 // Why returns the shortest chain from something asked for, or of the variant, to a package: the package itself is the
-// last link. It returns nil for one that isn't in the set.
-func (r *Result) Why(name string) []Link {
-	i := slices.IndexFunc(r.Packages, func(c Chosen) bool { return c.Name == name })
-	if i < 0 {
+// last link. It returns nil for a package that isn't there, or that no chain leads to.
+func (rs Reasons) Why(name string) []Link {
+	r, ok := rs[name]
+	if !ok {
 		return nil
 	}
-	chain := []Link{{Package: r.Packages[i].String()}}
-	for range r.Packages {
-		why := r.Packages[i].why
-		if why.from == nil {
-			break
+	chain := []Link{{Package: r.Package}}
+	for r.Root == "" {
+		from, ok := rs[r.From]
+		if !ok || len(chain) > len(rs) {
+			return nil
 		}
-		l := Link{Package: why.from.String(), Field: why.need.field.String(), Clause: why.need.clause.String()}
-		chain = slices.Insert(chain, 0, l)
-		i = r.index[why.from.Of]
+		chain = append(chain, Link{Package: from.Package, Field: r.Field, Clause: r.Clause})
+		r = from
 	}
-	chain[0].Reason = r.Packages[i].reason()
+	slices.Reverse(chain)
+	chain[0].Reason = r.Root
 	return chain
 }
 
