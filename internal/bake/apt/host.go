@@ -380,12 +380,13 @@ func (p *sourceParser) signedBy(value string) (Keyring, error) {
 		return ReadKeys("Signed-By in "+p.file, []byte(value))
 	}
 	var keys Keyring
-	var fingerprints []string
+	var files, fingerprints []string
 	for word := range strings.FieldsSeq(strings.ReplaceAll(value, ",", " ")) {
 		if !strings.HasPrefix(word, "/") {
 			fingerprints = append(fingerprints, word)
 			continue
 		}
+		files = append(files, word)
 		data, err := os.ReadFile(filepath.Join(p.root, word))
 		k := keysOrProblem(word, data, err)
 		if err := errors.Join(k.problems...); err != nil {
@@ -396,8 +397,12 @@ func (p *sourceParser) signedBy(value string) (Keyring, error) {
 	if len(fingerprints) == 0 {
 		return keys, nil
 	}
-	if keys.Empty() {
+	if len(files) == 0 {
 		keys = p.trusted
 	}
-	return keys.only(fingerprints), nil
+	keys, err := keys.limit(fingerprints)
+	if err != nil {
+		return Keyring{}, fmt.Errorf("Signed-By: %w", err)
+	}
+	return keys, nil
 }

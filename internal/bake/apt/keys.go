@@ -3,6 +3,7 @@ package apt
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha1" // what fingerprints are, nothing else
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -19,14 +20,30 @@ import (
 
 // A Keyring is the OpenPGP public keys that a source may be signed with. The zero value trusts nobody.
 type Keyring struct {
-	keys     openpgp.EntityList
+	keys     []trustedKey
 	from     []string // where the keys are from, for messages
 	problems []error  // key files that could not be read
 }
 
+// A trustedKey is a primary key with its subkeys.
+type trustedKey struct {
+	*openpgp.Entity
+	only []string // as Signed-By names them: fingerprints, lower-case, some with "!"; nil: any of its keys may sign
+}
+
+// allows says whether the key with the fingerprint, the primary one or a subkey, may sign: a fingerprint stands for
+// the key and, if it is of the primary key and without "!", for its subkeys (sources.list(5), Signed-By).
+func (k trustedKey) allows(signing string) bool {
+	return k.only == nil || slices.Contains(k.only, signing) || slices.Contains(k.only, signing+"!") ||
+		slices.Contains(k.only, fingerprint(k.PrimaryKey))
+}
+
+// fingerprint is in lower-case hex digits.
+func fingerprint(k *packet.PublicKey) string { return hex.EncodeToString(k.Fingerprint) }
+
 const (
 	armorStart = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
-	minRSABits = 2048 // shorter ones are refused by gpgv in apt too
+	minRSABits = 2048 // apt 2.6 takes shorter ones and DSA, later ones don't
 )
 
 // strongHashes are the digests that a signature may be over.
@@ -43,7 +60,7 @@ func ReadKeys(name string, data []byte) (Keyring, error) {
 		if err != nil {
 			return Keyring{}, fmt.Errorf("keys %s: %w", name, err)
 		}
-		k.keys = keys
+		k.add(keys)
 		return k, nil
 	}
 	for _, block := range bytes.Split(data, []byte(armorStart))[1:] {
@@ -51,9 +68,15 @@ func ReadKeys(name string, data []byte) (Keyring, error) {
 		if err != nil {
 			return Keyring{}, fmt.Errorf("keys %s: %w", name, err)
 		}
-		k.keys = append(k.keys, keys...)
+		k.add(keys)
 	}
 	return k, nil
+}
+
+func (k *Keyring) add(keys openpgp.EntityList) {
+	for _, e := range keys {
+		k.keys = append(k.keys, trustedKey{Entity: e})
+	}
 }
 
 // Merge returns the keys of k and others together.
@@ -70,33 +93,44 @@ func (k Keyring) Merge(others ...Keyring) Keyring {
 // Empty says whether there is no key.
 func (k Keyring) Empty() bool { return len(k.keys) == 0 }
 
-// only returns the keys with one of the fingerprints: of the primary key, or of a subkey when the fingerprint
-// has no "!" (sources.list(5), Signed-By).
-func (k Keyring) only(fingerprints []string) Keyring {
-	some := Keyring{from: k.from, problems: k.problems}
-	for _, e := range k.keys {
-		if slices.ContainsFunc(fingerprints, func(want string) bool { return hasFingerprint(e, want) }) {
-			some.keys = append(some.keys, e)
+// limit returns the ring, in which only keys that fingerprints name, each with or without "!", may sign.
+//
+// Errors: a fingerprint that no key has, or that is none.
+func (k Keyring) limit(fingerprints []string) (Keyring, error) {
+	only := make([]string, len(fingerprints))
+	for i, text := range fingerprints {
+		only[i] = strings.ToLower(text)
+		want := strings.TrimSuffix(only[i], "!")
+		if raw, err := hex.DecodeString(want); err != nil || len(raw) != sha1.Size {
+			return Keyring{}, fmt.Errorf("%q is neither a path nor a fingerprint of 40 hex digits", text)
+		}
+		if !slices.ContainsFunc(k.keys, func(e trustedKey) bool { return e.has(want) }) {
+			return Keyring{}, fmt.Errorf("there is no key %s in %s", text, strings.Join(k.from, ", "))
 		}
 	}
-	return some
+	k.keys = slices.Clone(k.keys)
+	for i := range k.keys {
+		k.keys[i].only = only
+	}
+	return k, nil
 }
 
-func hasFingerprint(e *openpgp.Entity, want string) bool {
-	want, exact := strings.CutSuffix(strings.ToLower(want), "!")
-	if hex.EncodeToString(e.PrimaryKey.Fingerprint) == want {
-		return true
-	}
-	return !exact && slices.ContainsFunc(e.Subkeys, func(s openpgp.Subkey) bool {
-		return hex.EncodeToString(s.PublicKey.Fingerprint) == want
+// has says whether the primary key or a subkey has the fingerprint.
+func (k trustedKey) has(want string) bool {
+	return fingerprint(k.PrimaryKey) == want || slices.ContainsFunc(k.Subkeys, func(s openpgp.Subkey) bool {
+		return fingerprint(s.PublicKey) == want
 	})
 }
 
-// Fingerprints returns the fingerprints of the primary keys, upper-case hex, sorted.
+// Fingerprints returns the fingerprints of the primary keys that may sign, or have a subkey that may: upper-case hex,
+// sorted.
 func (k Keyring) Fingerprints() []string {
 	var list []string
 	for _, e := range k.keys {
-		list = append(list, strings.ToUpper(hex.EncodeToString(e.PrimaryKey.Fingerprint)))
+		if e.only != nil && !slices.ContainsFunc(e.only, func(want string) bool { return e.has(strings.TrimSuffix(want, "!")) }) {
+			continue
+		}
+		list = append(list, strings.ToUpper(fingerprint(e.PrimaryKey)))
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -192,32 +226,63 @@ func (k Keyring) verifyOne(signed []byte, p *packet.OpaquePacket, now time.Time)
 		now = sig.CreationTime // clocks differ a little
 	}
 	config := &packet.Config{Time: func() time.Time { return now }}
-	checked, signer, err := openpgp.VerifyDetachedSignature(k.keys, bytes.NewReader(signed), &raw, config)
-	if signer == nil && errors.Is(err, pgperrors.ErrUnknownIssuer) {
+	ring := signers{k.entities()}
+	checked, signer, err := openpgp.VerifyDetachedSignature(ring, bytes.NewReader(signed), &raw, config)
+	switch {
+	case signer == nil && errors.Is(err, pgperrors.ErrUnknownIssuer) && len(ring.KeysById(*sig.IssuerKeyId)) > 0:
+		return "", fmt.Errorf("%s is not for signing", name)
+	case signer == nil && errors.Is(err, pgperrors.ErrUnknownIssuer):
 		return "", fmt.Errorf("%s is not known", name)
-	}
-	if signer == nil {
+	case signer == nil:
 		return "", fmt.Errorf("%s: %w (%v)", name, errBadSignature, err)
-	}
-	if err != nil {
+	case err != nil:
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
-	if err := strongKey(signer, *checked.IssuerKeyId); err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
+	for _, key := range (openpgp.EntityList{signer}).KeysById(*checked.IssuerKeyId) {
+		if err := k.fit(key); err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
 	}
-	return strings.ToUpper(hex.EncodeToString(signer.PrimaryKey.Fingerprint)), nil
+	return strings.ToUpper(fingerprint(signer.PrimaryKey)), nil
 }
 
-// strongKey refuses DSA and short RSA keys.
-func strongKey(e *openpgp.Entity, id uint64) error {
-	for _, key := range (openpgp.EntityList{e}).KeysById(id) {
-		bits, err := key.PublicKey.BitLength()
-		switch algo := key.PublicKey.PubKeyAlgo; {
-		case algo == packet.PubKeyAlgoDSA:
-			return errors.New("DSA keys are too weak")
-		case (algo == packet.PubKeyAlgoRSA || algo == packet.PubKeyAlgoRSASignOnly) && (err != nil || bits < minRSABits):
-			return fmt.Errorf("an RSA key of %d bits is too weak", bits)
+func (k Keyring) entities() openpgp.EntityList {
+	var list openpgp.EntityList
+	for _, e := range k.keys {
+		list = append(list, e.Entity)
+	}
+	return list
+}
+
+// signers is keys, of which those are asked for that sign.
+type signers struct{ openpgp.EntityList }
+
+// KeysByIdUsage returns the keys with the id that are for signing. A primary key that doesn't say what it is for is for
+// everything, as in GnuPG; of a subkey only what says that it signs is proof that the two belong together.
+func (s signers) KeysByIdUsage(id uint64, _ byte) []openpgp.Key {
+	return slices.DeleteFunc(s.KeysById(id), func(k openpgp.Key) bool {
+		if self, _ := k.Entity.PrimarySelfSignature(); self == nil || k.SelfSignature == nil {
+			return true
 		}
+		if k.PublicKey == k.Entity.PrimaryKey && !k.SelfSignature.FlagsValid {
+			return false
+		}
+		return !k.SelfSignature.FlagsValid || !k.SelfSignature.FlagSign
+	})
+}
+
+// fit says why a key's good signature is worth nothing.
+func (k Keyring) fit(key openpgp.Key) error {
+	bits, err := key.PublicKey.BitLength()
+	switch algo := key.PublicKey.PubKeyAlgo; {
+	case algo == packet.PubKeyAlgoDSA:
+		return errors.New("DSA keys are too weak")
+	case (algo == packet.PubKeyAlgoRSA || algo == packet.PubKeyAlgoRSASignOnly) && (err != nil || bits < minRSABits):
+		return fmt.Errorf("an RSA key of %d bits is too weak", bits)
+	}
+	signing, owner := fingerprint(key.PublicKey), fingerprint(key.Entity.PrimaryKey)
+	if !slices.ContainsFunc(k.keys, func(e trustedKey) bool { return fingerprint(e.PrimaryKey) == owner && e.allows(signing) }) {
+		return errors.New("it may not sign: Signed-By names others")
 	}
 	return nil
 }

@@ -10,52 +10,13 @@ import (
 	"time"
 )
 
-// An apt is the real apt-get with a configuration of its own that touches nothing of the machine's.
-type apt struct {
-	t    *testing.T
-	root string
-}
-
-func newApt(t *testing.T, source string, keyring []byte) *apt {
+// newApt is the real apt-get with one source and its key.
+func newApt(t *testing.T, source string, keyring []byte) *Apt {
 	t.Helper()
-	a := &apt{t, t.TempDir()}
-	for _, dir := range []string{"etc/preferences.d", "etc/apt.conf.d", "etc/trusted.gpg.d", "state/lists/partial", "cache/archives/partial", "log"} {
-		if err := os.MkdirAll(filepath.Join(a.root, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	a.write("status", nil)
-	a.write("key.gpg", keyring)
-	a.write("etc/sources.list", fmt.Appendf(nil, "deb [signed-by=%s/key.gpg] %s\n", a.root, source))
-	a.write("apt.conf", fmt.Appendf(nil, `
-Dir::State "%[1]s/state";
-Dir::State::status "%[1]s/status";
-Dir::Cache "%[1]s/cache";
-Dir::Etc "%[1]s/etc";
-Dir::Log "%[1]s/log";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; };
-APT::Sandbox::User "root";
-APT::Get::List-Cleanup "false";
-Acquire::Languages "none";
-Acquire::http::Proxy "DIRECT";
-Acquire::Retries "0";
-`, a.root))
-	return a
-}
-
-func (a *apt) write(name string, data []byte) {
-	a.t.Helper()
-	if err := os.WriteFile(filepath.Join(a.root, name), data, 0o644); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
-func (a *apt) run(args ...string) (string, error) {
-	cmd := exec.Command("apt-get", args...)
-	cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(a.root, "apt.conf"), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return NewApt(t, "amd64", map[string]string{
+		"usr/share/keyrings/key.gpg": string(keyring),
+		"etc/apt/sources.list":       "deb [signed-by=/usr/share/keyrings/key.gpg] " + source + "\n",
+	})
 }
 
 func demo(dir string) *Archive {
@@ -105,13 +66,13 @@ func TestAptAccepts(t *testing.T) {
 			srv := tt.archive.Server(t)
 			a := newApt(t, srv.URL+" "+tt.source, tt.key)
 			if strings.HasPrefix(string(tt.key), "-----") {
-				a.write("key.asc", tt.key)
-				a.write("etc/sources.list", fmt.Appendf(nil, "deb [signed-by=%s/key.asc] %s %s\n", a.root, srv.URL, tt.source))
+				a.Write(t, "usr/share/keyrings/key.asc", string(tt.key))
+				a.Write(t, "etc/apt/sources.list", fmt.Sprintf("deb [signed-by=/usr/share/keyrings/key.asc] %s %s\n", srv.URL, tt.source))
 			}
-			if out, err := a.run("update", "-q"); err != nil || strings.Contains(out, "W:") {
+			if out, err := a.Run("update", "-q"); err != nil || strings.Contains(out, "W:") {
 				t.Fatalf("apt-get update: %v\n%s", err, out)
 			}
-			out, err := a.run("-s", "-q", "install", "hello")
+			out, err := a.Run("-s", "-q", "install", "hello")
 			if err != nil {
 				t.Fatalf("apt-get install: %v\n%s", err, out)
 			}
@@ -120,7 +81,7 @@ func TestAptAccepts(t *testing.T) {
 					t.Errorf("apt-get install says nothing of %q:\n%s", want, out)
 				}
 			}
-			if out, err := a.run("-q", "-d", "-y", "install", "hello"); err != nil {
+			if out, err := a.Run("-q", "-d", "-y", "install", "hello"); err != nil {
 				t.Errorf("apt-get -d install: %v\n%s", err, out)
 			}
 		})
@@ -152,7 +113,7 @@ func TestAptRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			a := newApt(t, "file://"+dir+" stable main", append(Keyring(), ExpiredKey.Public()...))
-			out, err := a.run("update", "-q")
+			out, err := a.Run("update", "-q")
 			if err == nil || !strings.Contains(out, tt.says) {
 				t.Errorf("apt-get update: %v, want an error that says %q:\n%s", err, tt.says, out)
 			}

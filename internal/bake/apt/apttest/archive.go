@@ -9,6 +9,7 @@ package apttest
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/md5"
 	"crypto/sha256"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
 // Options say how one suite is published. The zero value is a good one.
@@ -37,9 +40,11 @@ type Options struct {
 	ButAutomaticUpgrades bool
 	Fields               map[string]string // more fields of Release, or others in place of the right ones
 
-	Keys     []Key // that sign, in this order; default TestKey
-	Unsigned bool  // neither InRelease nor Release.gpg
-	Detached bool  // only Release and Release.gpg, no InRelease
+	Keys     []Key         // that sign, in this order; default TestKey
+	Hash     crypto.Hash   // that is signed; default SHA-256
+	Lifetime time.Duration // of the signatures; default for ever
+	Unsigned bool          // neither InRelease nor Release.gpg
+	Detached bool          // only Release and Release.gpg, no InRelease
 	NoByHash bool
 
 	Tampered bool // one byte of every Packages file is changed after Release was made: the hashes no longer fit
@@ -324,13 +329,13 @@ func (s *suite) place(index map[string][]byte, release []byte) map[string][]byte
 	if s.opt.Unsigned {
 		return files
 	}
-	keys := s.opt.Keys
-	if len(keys) == 0 {
-		keys = []Key{TestKey}
+	sign := signing{keys: s.opt.Keys, at: s.date(), hash: s.opt.Hash, lifetime: s.opt.Lifetime}
+	if len(sign.keys) == 0 {
+		sign.keys = []Key{TestKey}
 	}
-	files[path.Join(s.root(), "Release.gpg")] = detachSign(release, keys, s.date())
+	files[path.Join(s.root(), "Release.gpg")] = sign.detached(packet.SigTypeBinary, release)
 	if !s.opt.Detached {
-		files[path.Join(s.root(), "InRelease")] = clearSign(release, keys, s.date())
+		files[path.Join(s.root(), "InRelease")] = sign.clear(release)
 	}
 	return files
 }
