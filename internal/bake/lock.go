@@ -3,8 +3,6 @@ package bake
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -50,16 +48,18 @@ func (u Update) none() bool { return !u.All && len(u.Packages) == 0 }
 //
 // Errors: those of packages apt and resolve; *StaleLockError never.
 func (l *Locker) Lock(ctx context.Context, r *recipe.Recipe, base *Base, old *recipe.Lock, upd Update) (*recipe.Lock, error) {
-	if old != nil && old.Request == r.Request() && upd.none() && sameBase(old, base) {
+	rootfs, err := rootfsSum(l.Store, r, l.Now())
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && old.Request == r.Request() && upd.none() && sameBase(old, base) && old.Rootfs == rootfs {
 		return old, nil
 	}
 	lock, err := newLock(r, base)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.lockRootfs(r, lock); err != nil {
-		return nil, err
-	}
+	lock.Rootfs = rootfs
 	if err := l.lockURLs(ctx, r, lock, old, upd); err != nil {
 		return nil, err
 	}
@@ -99,21 +99,6 @@ func Arch(r *recipe.Recipe, base *Base) string {
 		return DebianArch(base.Image.Arch)
 	}
 	return DebianArch(runtime.GOARCH)
-}
-
-func (l *Locker) lockRootfs(r *recipe.Recipe, lock *recipe.Lock) error {
-	if r.From.Rootfs == "" {
-		return nil
-	}
-	f, err := os.Open(filepath.Join(r.Dir, r.From.Rootfs))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	lock.Rootfs = hex.EncodeToString(h.Sum(nil))
-	return err
 }
 
 // lockURLs fetches files from elsewhere: what they are now is what they must be from now on.

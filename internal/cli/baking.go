@@ -193,6 +193,9 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	if err := fits(r, lock, base); err != nil {
 		return nil, err
 	}
+	if err := bake.CheckRootfs(b.store, r, lock, start); err != nil {
+		return nil, err
+	}
 	if err := checkArch(r, lock, base); err != nil {
 		return nil, err
 	}
