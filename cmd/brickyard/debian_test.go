@@ -19,7 +19,7 @@ const debianRecipe = `name: small
 from: {debian: SUITE}
 packages: [dbus, iputils-ping]
 files: [{path: /etc/motd, content: "small\n"}]
-run: ["getent passwd messagebus > /etc/who", {sh: "date > /etc/never", creates: /etc/who}, {argv: [touch, /etc/too], unless: "false"}]
+run: [ischroot, "getent passwd messagebus > /etc/who", {sh: "date > /etc/never", creates: /etc/who}, {argv: [touch, /etc/too], unless: "false"}]
 owner: test
 expires: 90d
 `
@@ -53,6 +53,7 @@ func TestDebian(t *testing.T) {
 	})
 	t.Run("what is in it", func(t *testing.T) { testDebianContent(t, first, digest) })
 	t.Run("dpkg believes it", func(t *testing.T) { testDpkg(t, first, digest) })
+	t.Run("a step again", func(t *testing.T) { testStepAgain(t, first) })
 	t.Run("another day", func(t *testing.T) { testClock(t, first) })
 	t.Run("a script fails", func(t *testing.T) { testBrokenScript(t, first) })
 	t.Run("a preinst fails", func(t *testing.T) { testBrokenPreinst(t, first) })
@@ -130,6 +131,53 @@ func testDpkg(t *testing.T, b *bakery, digest string) {
 	}
 	if got := strings.Split(strings.TrimSpace(string(out)), "\n"); !slices.Equal(got, want) {
 		t.Errorf("dpkg knows\n%s\nthe lock has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// testStepAgain bakes with other files in a home that has the root for the steps from the bake before, and in one
+// that has not: what steps find, and what comes out, is the same.
+func testStepAgain(t *testing.T, first *bakery) {
+	files := map[string]string{"recipe.yaml": variant(t, `files: [{path: /etc/motd, content: "small\n"}]`,
+		`files: [{path: /etc/motd, content: "other\n"}, {path: /etc/new/deep, content: x}, {path: /etc/cron.d, content: "a file where a directory was"}]
+links: [{path: /etc/issue, to: motd}]`)}
+	files["recipe.yaml"] = strings.Replace(files["recipe.yaml"], "run: [", `run: ["test $(cat /etc/issue)$(cat /etc/new/deep) = otherx && test -f /etc/cron.d && echo >> /etc/motd", `, 1)
+	kept, bare := copyHome(t, first, files), copyHome(t, first, files)
+	roots, err := filepath.Glob(filepath.Join(bare.home, "roots", "*"))
+	if err != nil || len(roots) != 1 {
+		t.Fatalf("roots of the bake before: %v, %v; want one", roots, err)
+	}
+	before, err := os.Stat(filepath.Join(kept.home, "roots", filepath.Base(roots[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(roots[0]); err != nil {
+		t.Fatal(err)
+	}
+	var digests []string
+	for _, b := range []*bakery{kept, bare} {
+		b.write(t, "recipe.lock", first.read(t, "recipe.lock"))
+		b.must(t, "lock", "recipe.yaml")
+		digests = append(digests, b.bake(t))
+		after, err := os.Stat(filepath.Join(b.home, "roots", filepath.Base(roots[0])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b == kept && !os.SameFile(before, after) {
+			t.Error("the root was made anew")
+		}
+		if motd := b.must(t, "cat", digests[len(digests)-1], "/etc/motd"); motd != "other\n\n" {
+			t.Errorf("/etc/motd: %q", motd)
+		}
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("with a root from before %s, without %s", digests[0], digests[1])
+	}
+	again := copyHome(t, kept, map[string]string{"recipe.yaml": first.read(t, "recipe.yaml"), "recipe.lock": first.read(t, "recipe.lock")})
+	if err := os.RemoveAll(filepath.Join(again.home, "notes", "bake")); err != nil {
+		t.Fatal(err)
+	}
+	if got := again.bake(t); !strings.Contains(first.images(t), got) {
+		t.Errorf("the first recipe comes to %s now, which it did not before:\n%s", got, first.images(t))
 	}
 }
 

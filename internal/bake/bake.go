@@ -231,16 +231,21 @@ func (b *Baker) Bake(ctx context.Context, r *recipe.Recipe, lock *recipe.Lock, b
 	if w.slim, err = recipe.Slim(r.Slim); err != nil {
 		return nil, err
 	}
-	img, err = w.bake(ctx)
-	if err != nil {
-		// What was unpacked and configured is good: the next bake need not do it again.
-		return nil, errors.Join(err, w.batch.Commit())
+	builder := w.builder()
+	img, err = w.bake(ctx, builder)
+	if err == nil {
+		img.Fresh = true
+		err = errors.Join(w.note("bake", key, img), w.note("image", img.Manifest.Hex(), img))
 	}
-	if err := errors.Join(w.note("bake", key, img), w.note("image", img.Manifest.Hex(), img)); err != nil {
+	// When it failed, what was unpacked and configured is good: the next bake need not do it again.
+	cerr := w.batch.Commit()
+	if err == nil && cerr == nil {
+		err = builder.Settle()
+	}
+	if err := errors.Join(err, cerr, builder.Close()); err != nil {
 		return nil, err
 	}
-	img.Fresh = true
-	return img, w.batch.Commit()
+	return img, nil
 }
 
 // work is one bake.
@@ -262,14 +267,12 @@ func (w *work) note(kind, key string, v any) error {
 	return w.batch.Set(kind, key, v)
 }
 
-func (w *work) bake(ctx context.Context) (img *Image, err error) {
-	img = &Image{Packages: w.lock.Packages, Sources: w.lock.Sources, From: w.from()}
+func (w *work) bake(ctx context.Context, builder *rootfs.Builder) (*Image, error) {
+	img := &Image{Packages: w.lock.Packages, Sources: w.lock.Sources, From: w.from()}
 	start, err := w.start(ctx, img)
 	if err != nil {
 		return nil, err
 	}
-	builder := w.builder()
-	defer func() { err = errors.Join(err, builder.Close()) }()
 	root, err := w.packages(ctx, builder, img, start)
 	if err != nil {
 		return nil, err
@@ -403,29 +406,33 @@ type packed struct {
 }
 
 // packages puts the packages on start, and adds their layers and the one of their scripts.
-func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, start tree.Tree) (tree.Tree, error) {
+func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, start tree.Tree) (root rootfs.Base, err error) {
 	pkgs := w.newPackages()
 	if len(pkgs) == 0 {
 		if start == nil {
 			start = tree.Tree{".": {Type: tree.Dir, Mode: 0o755, MTime: w.epoch}}
 		}
-		return start, w.inheritOwners(img)
+		root.Tree = start
+		if root.Digest, err = w.Store.PutTree(start); err != nil {
+			return root, err
+		}
+		return root, w.inheritOwners(img)
 	}
 	key := w.packedKey(b, pkgs, start)
-	got, root, err := w.findPacked(key)
+	got, t, err := w.findPacked(key)
 	if errors.Is(err, store.ErrNotFound) {
-		if got, root, err = w.pack(ctx, b, pkgs, start, max(1, maxLayers-2-len(img.Layers))); err == nil {
+		if got, t, err = w.pack(ctx, b, pkgs, start, max(1, maxLayers-2-len(img.Layers))); err == nil {
 			err = w.note("packed", key, got)
 		}
 	}
 	if err != nil {
-		return nil, err
+		return root, err
 	}
 	img.Layers = append(img.Layers, got.Layers...)
 	img.Removed = append(img.Removed, got.Removed...)
 	img.Cleaned = addCleaned(img.Cleaned, got.Cleaned)
 	img.Owners, img.Unconfigured = got.Owners, got.Unconfigured
-	return root, nil
+	return rootfs.Base{Tree: t, Digest: got.Root}, nil
 }
 
 // packedKey names all that packages come to a root by.
@@ -658,15 +665,15 @@ func (r removedFiles) put(s *store.Store) (out []Removed, err error) {
 }
 
 // recipeLayer adds what the recipe itself puts in, and returns the finished root.
-func (w *work) recipeLayer(ctx context.Context, b *rootfs.Builder, img *Image, root tree.Tree) (tree.Tree, error) {
-	c := &contents{r: w.r, s: w.Store, lock: w.lock, t: root.Clone(), epoch: w.epoch}
+func (w *work) recipeLayer(ctx context.Context, b *rootfs.Builder, img *Image, root rootfs.Base) (tree.Tree, error) {
+	c := &contents{r: w.r, s: w.Store, lock: w.lock, t: root.Tree.Clone(), epoch: w.epoch}
 	if err := c.put(); err != nil {
 		return nil, err
 	}
 	if len(w.r.Run) > 0 {
 		add, done := w.Progress("run", int64(len(w.r.Run)))
 		before := c.t
-		t, cleaned, err := b.Steps(ctx, c.t, steps(w.r))
+		t, cleaned, err := b.Steps(ctx, root, c.t, steps(w.r))
 		add(int64(len(w.r.Run)))
 		done()
 		if err != nil {
@@ -684,5 +691,5 @@ func (w *work) recipeLayer(ctx context.Context, b *rootfs.Builder, img *Image, r
 		return nil, err
 	}
 	img.Places = append(img.Places, c.places...)
-	return c.t, w.diffLayer(img, kindRecipe, root, c.t)
+	return c.t, w.diffLayer(img, kindRecipe, root.Tree, c.t)
 }

@@ -25,7 +25,8 @@ type layerer struct {
 	group map[string]*layer.Group
 
 	run  errgroup.Group
-	mu   sync.Mutex // guards made
+	free chan struct{} // holds one for each layer that is being written
+	mu   sync.Mutex    // guards made
 	made map[string]madeLayer
 }
 
@@ -41,7 +42,7 @@ func newLayerer(w *work, pkgs []*rootfs.Package, limit int) *layerer {
 		l.want[p.Source]++
 	}
 	l.early = len(l.want) <= limit
-	l.run.SetLimit(runtime.GOMAXPROCS(0))
+	l.free = make(chan struct{}, runtime.GOMAXPROCS(0))
 	return l
 }
 
@@ -78,7 +79,9 @@ func (l *layerer) flush() {
 }
 
 func (l *layerer) write(g layer.Group) {
-	l.run.Go(func() error {
+	l.run.Go(func() error { // does not wait for the others: scripts are to begin
+		l.free <- struct{}{}
+		defer func() { <-l.free }()
 		made, err := layer.Write(l.w.Store, g.Tree, l.w.note)
 		if err != nil {
 			return err

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"brickyard/internal/tree"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -90,35 +88,4 @@ func sweepDir(lock string) {
 	if removeTree(strings.TrimSuffix(lock, lockSuffix)) == nil {
 		os.Remove(lock)
 	}
-}
-
-// Root returns a directory that holds the tree t, assembled when it is not there yet. It is shared and
-// must not be written to: put an overlay on it. t's text form names it.
-func (s *Store) Root(ctx context.Context, t tree.Tree) (string, error) {
-	name := Sum(t.Encode()).Hex()
-	dir := s.path("roots", name)
-	if _, err := os.Lstat(dir); err == nil {
-		return dir, nil
-	}
-	unlock, err := s.Lock(ctx, "root-"+name, nil)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if _, err := os.Lstat(dir); err == nil {
-		return dir, nil
-	}
-	tmp, release, err := s.TempDir("root")
-	if err != nil {
-		return "", err
-	}
-	defer release()
-	root := tmp + "/root"
-	if err := os.Mkdir(root, 0o755); err != nil {
-		return "", err
-	}
-	if err := s.Assemble(t, root); err != nil {
-		return "", err
-	}
-	return dir, os.Rename(root, dir)
 }

@@ -14,14 +14,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Note reads the note key of a kind into v. Errors: ErrNotFound.
+// A DamagedError is a note that is there and holds what it should not.
+type DamagedError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// NotePath is where the note key of a kind is, or would be.
+func (s *Store) NotePath(kind, key string) string { return s.path("notes", kind, key) }
+
+// Note reads the note key of a kind into v. Errors: ErrNotFound, *DamagedError.
 func (s *Store) Note(kind, key string, v any) error {
-	data, err := os.ReadFile(s.path("notes", kind, key))
+	data, err := os.ReadFile(s.NotePath(kind, key))
 	if err != nil {
 		return notFound(err, kind+" "+key)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%s is damaged: %w", s.path("notes", kind, key), err)
+		return &DamagedError{s.NotePath(kind, key), err}
 	}
 	return nil
 }
@@ -92,7 +104,10 @@ func (s *Store) Remember(kind, key string, v any) error {
 	if err := b.Set(kind, key, v); err != nil {
 		return err
 	}
-	return b.write()
+	if err := os.MkdirAll(s.path("notes", kind), 0o755); err != nil {
+		return err
+	}
+	return WriteFile(s.path("notes", kind, key), b.notes[0].data, 0o644)
 }
 
 // Batch starts one.
@@ -117,24 +132,58 @@ func (b *Batch) Commit() error {
 	if len(b.notes) == 0 {
 		return nil
 	}
-	if err := b.s.Sync(); err != nil {
+	// The notes' bytes go to disk with all the rest; after that, only names change.
+	temps, err := b.write()
+	if err == nil {
+		err = b.s.Sync()
+	}
+	if err == nil {
+		err = b.rename(temps)
+	}
+	if err != nil {
+		for _, t := range temps {
+			os.Remove(t)
+		}
 		return err
 	}
-	return b.write()
+	b.notes = nil
+	return nil
 }
 
-// write writes the notes alone.
-func (b *Batch) write() error {
+// write writes each note to a temporary file, and returns their names. An error leaves those before it.
+func (b *Batch) write() (temps []string, err error) {
 	for _, n := range b.notes {
+		if err := os.MkdirAll(b.s.path("notes", n.kind), 0o755); err != nil {
+			return temps, err
+		}
+		f, err := os.CreateTemp(b.s.path("tmp"), "note-")
+		if err != nil {
+			return temps, err
+		}
+		temps = append(temps, f.Name())
+		_, err = f.Write(n.data)
+		if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+			return temps, err
+		}
+	}
+	return temps, nil
+}
+
+// rename gives what write wrote its names.
+func (b *Batch) rename(temps []string) error {
+	dirs := map[string]bool{}
+	for i, n := range b.notes {
 		dir := b.s.path("notes", n.kind)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.Rename(temps[i], filepath.Join(dir, n.key)); err != nil {
 			return err
 		}
-		if err := WriteFile(filepath.Join(dir, n.key), n.data, 0o644); err != nil {
+		dirs[dir] = true
+	}
+	for dir := range dirs {
+		if err := syncDir(dir); err != nil {
 			return err
 		}
 	}
-	b.notes = nil
 	return nil
 }
 

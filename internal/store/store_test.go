@@ -355,6 +355,42 @@ func TestAssemble(t *testing.T) {
 	noTemp(t, s)
 }
 
+// A directory that was put together elsewhere becomes the root of its tree, unless there is one.
+func TestAdoptRoot(t *testing.T) {
+	s := open(t)
+	want := everything(t, s)
+	d := Sum(want.Encode())
+	if dir, ok := s.FindRoot(d); ok {
+		t.Errorf("found %s before there was one", dir)
+	}
+	tmp, release, err := s.TempDir("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one", "two"} {
+		if err := os.Mkdir(filepath.Join(tmp, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Assemble(want, filepath.Join(tmp, name)); err != nil {
+			t.Fatal(err)
+		}
+		at, err := s.AdoptRoot(filepath.Join(tmp, name), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if root, err := s.Root(t.Context(), want); root != at || err != nil {
+			t.Errorf("Root = %s, %v; want %s, which was adopted", root, err, at)
+		}
+		same2(t, scan(t, at), want)
+	}
+	if _, err := s.AdoptRoot(filepath.Join(tmp, "none"), Sum(nil)); err == nil {
+		t.Error("a directory that is not there was adopted")
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func links(t *testing.T, p string) uint64 {
 	t.Helper()
 	var st syscall.Stat_t

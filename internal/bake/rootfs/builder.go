@@ -369,7 +369,7 @@ func (b *Builder) unconfigured(r *Root, pkgs []*Package, res *Result) error {
 // preinst runs preinst scripts before their packages are put in. dpkg has a package's control files in
 // tmp.ci at that time.
 func (b *Builder) preinst(ctx context.Context, r *Root, pkgs []*Package) error {
-	return b.in(ctx, r, func(work string) ([]Step, error) {
+	return b.in(ctx, r, nil, func(work string) ([]Step, error) {
 		var steps []Step
 		ci := "/" + dpkgDir + "/tmp.ci"
 		for i, p := range pkgs {
@@ -412,7 +412,7 @@ func scriptEnv(p *Package, script string) []string {
 // configure lets the image's own dpkg configure what is unpacked. In the first stage there was nothing
 // to run preinst scripts in before: they run now.
 func (b *Builder) configure(ctx context.Context, r *Root, pkgs []*Package, done bool) error {
-	return b.in(ctx, r, func(string) ([]Step, error) {
+	return b.in(ctx, r, nil, func(string) ([]Step, error) {
 		var steps []Step
 		for _, p := range pkgs {
 			if !done && p.HasScript("preinst") {
@@ -429,10 +429,16 @@ func (b *Builder) configure(ctx context.Context, r *Root, pkgs []*Package, done 
 	})
 }
 
-// Steps runs the recipe's steps on root and returns what it comes to.
-func (b *Builder) Steps(ctx context.Context, root tree.Tree, steps []Step) (tree.Tree, []Cleaned, error) {
+// A Base is a root with the digest of its text form, under which the store keeps it assembled for the next bake.
+type Base struct {
+	Tree   tree.Tree
+	Digest tree.Digest
+}
+
+// Steps runs the recipe's steps on root, which is base with what the recipe adds, and returns what it comes to.
+func (b *Builder) Steps(ctx context.Context, base Base, root tree.Tree, steps []Step) (tree.Tree, []Cleaned, error) {
 	r := newRoot(root)
-	if err := b.in(ctx, r, func(string) ([]Step, error) { return steps, nil }); err != nil {
+	if err := b.in(ctx, r, &base, func(string) ([]Step, error) { return steps, nil }); err != nil {
 		return nil, nil, err
 	}
 	cleaned, err := b.clean(r, root)
@@ -444,36 +450,94 @@ func (b *Builder) Steps(ctx context.Context, root tree.Tree, steps []Step) (tree
 type bench struct {
 	work    string // all is below here
 	release func() error
-	tree    tree.Tree // what work/lower holds
+	tree    tree.Tree   // what work/lower holds
+	base    tree.Digest // of tree, when it is to be kept
 	runs    int
 }
 
-// lay makes the bench hold t and returns a sandbox on it.
-func (b *Builder) lay(t tree.Tree) (sb Sandbox, err error) {
+// lower is the directory of the bench that holds its tree.
+func (n *bench) lower() string { return filepath.Join(n.work, "lower") }
+
+// lay returns a sandbox on t. Where t is base and something more, that is laid over base as the store has it; else the
+// bench is made to hold all of t. base may be nil.
+func (b *Builder) lay(t tree.Tree, base *Base) (sb Sandbox, err error) {
 	if b.bench == nil {
 		work, release, err := b.Store.TempDir("bake")
 		if err != nil {
 			return sb, err
 		}
 		b.bench = &bench{work: work, release: release, tree: tree.Tree{}}
-		if err := os.Mkdir(filepath.Join(work, "lower"), 0o755); err != nil {
+		if err := os.Mkdir(b.bench.lower(), 0o755); err != nil {
 			return sb, err
 		}
 	}
 	n := b.bench
 	n.runs++
 	numbered := func(name string) string { return filepath.Join(n.work, fmt.Sprint(name, n.runs)) }
-	sb = Sandbox{Lower: filepath.Join(n.work, "lower"), Upper: numbered("upper"), Work: numbered("work"), Mount: numbered("root"), Epoch: b.Epoch}
+	sb = Sandbox{Upper: numbered("upper"), Work: numbered("work"), Mount: numbered("root"), Epoch: b.Epoch}
 	for _, d := range []string{sb.Upper, sb.Work, sb.Mount} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			return sb, err
 		}
 	}
-	if err := b.Store.Change(sb.Lower, n.tree, t); err != nil {
+	if more, ok := additions(t, base); ok {
+		sb.Lowers, err = b.layOver(*base, more, numbered("more"))
+	} else {
+		sb.Lowers, err = []string{n.lower()}, b.change(t)
+	}
+	if err != nil {
 		return sb, err
 	}
-	n.tree = t.Clone()
 	return sb, matchRoot(sb)
+}
+
+// change makes the bench hold t.
+func (b *Builder) change(t tree.Tree) error {
+	n := b.bench
+	if err := b.Store.Change(n.lower(), n.tree, t); err != nil {
+		return err
+	}
+	n.tree, n.base = t.Clone(), ""
+	return nil
+}
+
+// additions is what t has over base, if it lacks nothing that base has.
+func additions(t tree.Tree, base *Base) (more tree.Tree, ok bool) {
+	if base == nil {
+		return nil, false
+	}
+	more = tree.Diff(base.Tree, t)
+	for _, e := range more {
+		if e.Type == tree.Whiteout {
+			return nil, false
+		}
+	}
+	more.WithParents(t)
+	return more, true
+}
+
+// layOver puts more into the directory at, and base, if the store does not have it, on the bench.
+func (b *Builder) layOver(base Base, more tree.Tree, at string) (lowers []string, err error) {
+	dir, ok := b.Store.FindRoot(base.Digest)
+	if !ok {
+		if err := b.change(base.Tree); err != nil {
+			return nil, err
+		}
+		dir, b.bench.base = b.bench.lower(), base.Digest
+	}
+	if err := os.Mkdir(at, 0o755); err != nil {
+		return nil, err
+	}
+	return []string{at, dir}, b.Store.Assemble(more, at)
+}
+
+// Settle leaves the base of Steps assembled in the store, for the next bake. All in the store must be on disk.
+func (b *Builder) Settle() error {
+	if b.bench == nil || b.bench.base == "" {
+		return nil
+	}
+	_, err := b.Store.AdoptRoot(b.bench.lower(), b.bench.base)
+	return err
 }
 
 // Close takes away what the Builder has on disk beside the store's blobs and files.
@@ -486,8 +550,8 @@ func (b *Builder) Close() error {
 }
 
 // in runs steps on the root, in a sandbox, and takes what they did into the root. prepare is given a
-// directory for files that the steps need.
-func (b *Builder) in(ctx context.Context, r *Root, prepare func(dir string) ([]Step, error)) error {
+// directory for files that the steps need. base is nil, or as for lay.
+func (b *Builder) in(ctx context.Context, r *Root, base *Base, prepare func(dir string) ([]Step, error)) error {
 	files, release, err := b.Store.TempDir("steps")
 	if err != nil {
 		return err
@@ -501,7 +565,7 @@ func (b *Builder) in(ctx context.Context, r *Root, prepare func(dir string) ([]S
 	if err := b.addHelpers(lower, len(steps) > 0 && steps[0].Binds != nil); err != nil {
 		return err
 	}
-	sb, err := b.lay(lower)
+	sb, err := b.lay(lower, base)
 	if err != nil {
 		return err
 	}
@@ -523,7 +587,7 @@ func (b *Builder) in(ctx context.Context, r *Root, prepare func(dir string) ([]S
 
 // matchRoot gives the upper directory the owner and mode of the root that it stands for.
 func matchRoot(sb Sandbox) error {
-	fi, err := os.Lstat(sb.Lower)
+	fi, err := os.Lstat(sb.Lowers[len(sb.Lowers)-1])
 	if err != nil {
 		return err
 	}

@@ -17,15 +17,15 @@ import (
 // calls Sandbox.Run must, when started with it, call SandboxMain and nothing else.
 const SandboxCommand = "sandbox-init"
 
-// A Sandbox is where programs of the image run while it is baked: an overlay of Lower and Upper as the
+// A Sandbox is where programs of the image run while it is baked: an overlay of Lowers and Upper as the
 // root, in mount, PID, network, IPC and UTS namespaces of its own. There is no network but an unconfigured
 // loopback, no daemon can stay, and when this process dies, by whatever signal, all of it is gone.
 type Sandbox struct {
-	Lower string // read only; may be shared
-	Upper string // takes all writes; empty directory beside Lower, on a file system that overlays accept
-	Work  string // empty directory beside Lower and Upper
-	Mount string // empty directory to mount on
-	Epoch int64  // SOURCE_DATE_EPOCH
+	Lowers []string // read only, the uppermost first; may be shared
+	Upper  string   // takes all writes; empty directory below the store's, on a file system that overlays accept
+	Work   string   // empty directory beside Upper
+	Mount  string   // empty directory to mount on
+	Epoch  int64    // SOURCE_DATE_EPOCH
 }
 
 // A Step is one program to run in a Sandbox.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,13 @@ import (
 // SandboxMain is the first process inside the sandbox. It reads its job from standard input, tells
 // how it went on file descriptor 3, and does not return.
 func SandboxMain() {
-	runtime.LockOSThread() // capabilities and the file mode mask belong to the thread that starts programs
+	runtime.LockOSThread() // root directory, capabilities and file mode mask belong to a thread
+	if unix.Gettid() != unix.Getpid() {
+		// What others see as this process's root and capabilities are those of its first thread.
+		err := unix.Exec("/proc/self/exe", os.Args, os.Environ())
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	tell := os.NewFile(3, "tell")
 	unix.CloseOnExec(3)
 	res := result{Done: true}
@@ -42,6 +49,31 @@ func sandbox(res *result) error {
 		return fmt.Errorf("hostname: %w", err)
 	}
 	unix.Umask(0o022)
+	ready, begin, done := make(chan struct{}), make(chan error), make(chan error)
+	go func() {
+		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		close(ready)           // the thread is there, with all capabilities
+		if err := <-begin; err != nil {
+			done <- err
+		} else {
+			done <- j.steps(res)
+		}
+	}()
+	<-ready
+	begin <- limitCapabilities()
+	return <-done
+}
+
+// steps makes the image's root that of the calling thread, and runs the steps. The root of the process stays another: so
+// programs find themselves in a chroot, as with debootstrap and mmdebstrap, and leave alone what only a running system
+// has. libc6, for one, would tell an init to start again, and wait (ischroot(1)).
+func (j *job) steps(res *result) error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	if err := errors.Join(unix.Chroot(imageRoot), unix.Chdir("/")); err != nil {
+		return fmt.Errorf("chroot: %w", err)
+	}
 	if err := dropCapabilities(); err != nil {
 		return err
 	}
@@ -54,33 +86,47 @@ func sandbox(res *result) error {
 	return nil
 }
 
-// mount makes the overlay the root, with /proc, a small /dev, and nothing else.
+// imageRoot is where the overlay is mounted, in a file system that has nothing else.
+const imageRoot = "/root"
+
+// mount makes the overlay the image's root, with /proc, a small /dev, and nothing else.
 func (j *job) mount() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mounts private: %w", err)
 	}
-	dir := filepath.Dir(j.Lower)
+	dir := filepath.Dir(j.Upper)
 	if err := unix.Chdir(dir); err != nil {
 		return err
 	}
-	upper, err1 := filepath.Rel(dir, j.Upper)
-	work, err2 := filepath.Rel(dir, j.Work)
-	if err := errors.Join(err1, err2); err != nil {
-		return err
+	var lowers []string
+	for _, l := range j.Lowers {
+		rel, err := filepath.Rel(dir, l)
+		if err != nil {
+			return err
+		}
+		lowers = append(lowers, rel)
 	}
 	// Paths in options are relative, since those of a home may hold what means something there: commas and colons.
 	// volatile: an upper directory that a crash leaves behind is thrown away, so nothing in it need be synced.
-	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile,index=off,metacopy=off,redirect_dir=nofollow", filepath.Base(j.Lower), upper, work)
+	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile,index=off,metacopy=off,redirect_dir=nofollow",
+		strings.Join(lowers, ":"), filepath.Base(j.Upper), filepath.Base(j.Work))
 	if j.UserNS {
 		opts += ",userxattr"
 	}
-	if err := unix.Mount("overlay", j.Mount, "overlay", unix.MS_NODEV|unix.MS_NOATIME, opts); err != nil {
-		return fmt.Errorf("mount overlay: %w", err)
+	if err := unix.Mount("tmpfs", j.Mount, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755,size=64k"); err != nil {
+		return fmt.Errorf("mount tmpfs: %w", err)
 	}
-	if err := j.makeDev(filepath.Join(j.Mount, "dev")); err != nil {
+	root := filepath.Join(j.Mount, imageRoot)
+	if err := os.Mkdir(root, 0o755); err != nil {
 		return err
 	}
-	if err := mountAt("proc", filepath.Join(j.Mount, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := unix.Mount("overlay", root, "overlay", unix.MS_NODEV|unix.MS_NOATIME, opts); err != nil {
+		return fmt.Errorf("mount overlay: %w", err)
+	}
+	if err := j.makeDev(filepath.Join(root, "dev")); err != nil {
+		return err
+	}
+	if err := mountAt("proc", filepath.Join(root, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
 	for i := range j.Steps {
@@ -202,6 +248,20 @@ var capabilities = []uintptr{
 	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL,
 	unix.CAP_SETGID, unix.CAP_SETUID, unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_CHROOT,
 	unix.CAP_AUDIT_WRITE, unix.CAP_SETFCAP,
+}
+
+// limitCapabilities leaves this thread no more capabilities than programs have: the kernel lets a process look at another, and
+// be it at its root directory, when that one can do no more.
+func limitCapabilities() error {
+	var set [2]unix.CapUserData
+	for _, c := range capabilities {
+		set[c/32].Permitted |= 1 << (c % 32)
+		set[c/32].Effective |= 1 << (c % 32)
+	}
+	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &set[0]); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
+	return nil
 }
 
 // dropCapabilities takes all others from what programs that this thread starts can have.
