@@ -132,7 +132,8 @@ is the same without the command. ` + "`second`" + ` is another server on the sam
   sum of the proportional set sizes of all, looked at every 5 ms.
 - **The second image**: everything it adds on disk (packages as fetched, unpacked files, layers, notes) divided by what
   it takes in a store that has nothing else.
-- Rounds alternate; dirty pages are written out before each run; the median counts.
+- Rounds alternate; dirty pages are written out before each run; what a run made is taken away only when all is measured
+  (ext4 is slow at making files just after others were deleted); the median counts.
 `
 
 // field is the value of the first line "key: value" of a file.
