@@ -15,7 +15,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,14 +86,6 @@ type Removed struct {
 	Tree  tree.Digest `json:"tree"`
 }
 
-// A Base is the image that another is baked on.
-type Base struct {
-	Image  Image
-	Digest tree.Digest // manifest
-	config config
-	root   tree.Tree
-}
-
 // A Baker bakes. Its fields are set before use.
 type Baker struct {
 	Store    *store.Store
@@ -116,23 +107,6 @@ func (e *StaleLockError) Error() string {
 
 // Hint says what to do.
 func (e *StaleLockError) Hint() string { return "brickyard lock " + e.Recipe }
-
-// OpenBase reads an image that was baked here, to bake on. Errors: store.ErrNotFound when it was not.
-func OpenBase(s *store.Store, manifest tree.Digest) (*Base, error) {
-	b := &Base{Digest: manifest}
-	if err := s.Note("image", manifest.Hex(), &b.Image); err != nil {
-		return nil, fmt.Errorf("base image %s was not baked here: %w", manifest, err)
-	}
-	data, err := s.ReadBlob(b.Image.Config, 64<<20)
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(data, &b.config); err != nil {
-		return nil, fmt.Errorf("configuration %s: %w", b.Image.Config, err)
-	}
-	b.root, err = s.Tree(b.Image.Root)
-	return b, err
-}
 
 // key names all that an image is made of.
 func (b *Baker) key(r *recipe.Recipe, lock *recipe.Lock, base *Base) (string, error) {
@@ -221,8 +195,11 @@ func (b *Baker) Bake(ctx context.Context, r *recipe.Recipe, lock *recipe.Lock, b
 	}
 	defer unlock()
 	img, err := b.Find(r, lock, base)
-	if err == nil || !errors.Is(err, store.ErrNotFound) {
-		return img, err
+	if err == nil {
+		return img, b.mend(img)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return nil, err
 	}
 	if err := b.Fetch(ctx, lock.Packages, lock.URLs); err != nil {
 		return nil, err
@@ -235,7 +212,7 @@ func (b *Baker) Bake(ctx context.Context, r *recipe.Recipe, lock *recipe.Lock, b
 	img, err = w.bake(ctx, builder)
 	if err == nil {
 		img.Fresh = true
-		err = errors.Join(w.note("bake", key, img), w.note("image", img.Manifest.Hex(), img))
+		err = errors.Join(w.note("bake", key, img), w.note(kindImage, img.Manifest.Hex(), img))
 	}
 	// When it failed, what was unpacked and configured is good: the next bake need not do it again.
 	cerr := w.batch.Commit()

@@ -67,7 +67,7 @@ The archive gives the image the name that it was asked for by, or that of --name
 		if x.Record, err = x.Catalog.Lookup(args[0]); err != nil {
 			return err
 		}
-		if x.Ref, err = exportName(x.Catalog, x.Record, args[0], name); err != nil {
+		if x.Ref, err = env.exportName(x.Catalog, x.Record, args[0], name); err != nil {
 			return err
 		}
 		return env.export(cmd.Context(), x, export.Format(format), to)
@@ -77,11 +77,11 @@ The archive gives the image the name that it was asked for by, or that of --name
 
 // exportName is the name that an archive gives the image r: the one asked for, else that by which it was
 // found, none when that was a digest.
-func exportName(c *index.Catalog, r index.Record, image, name string) (index.Ref, error) {
+func (env *Env) exportName(c *index.Catalog, r index.Record, image, name string) (index.Ref, error) {
 	if name != "" {
 		return index.ParseRef(name)
 	}
-	tags, err := tagsOf(c, r.Image)
+	tags, err := env.tagsOf(c, r.Image)
 	if err != nil {
 		return index.Ref{}, err
 	}

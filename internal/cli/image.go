@@ -26,7 +26,7 @@ func (env *Env) completeImages(n int) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		images, err := c.Images(index.Filter{})
+		images, _, err := c.Images(index.Filter{})
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

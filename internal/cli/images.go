@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -52,16 +53,47 @@ Of several names one must fit; everything else must hold.`,
 		if err != nil {
 			return err
 		}
-		images, err := c.Images(filter)
+		images, damaged, err := c.Images(filter)
 		if err != nil {
 			return err
 		}
 		if env.json {
-			return env.printJSON(imagesJSON(images))
+			err = env.printJSON(imagesJSON(images))
+		} else {
+			err = env.printImages(images)
 		}
-		return env.printImages(images)
+		if err == nil && len(damaged) > 0 {
+			err = notesError(damaged)
+		}
+		return err
 	}
 	return cmd
+}
+
+// notesError is what is wrong with notes that could not be listed.
+type notesError []*index.NoteError
+
+func (e notesError) Error() string {
+	if len(e) == 1 {
+		return e[0].Error()
+	}
+	lines := []string{fmt.Sprintf("%d notes can't be read", len(e))}
+	for _, n := range e {
+		lines = append(lines, "  "+n.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Hint says for each what to do, but no more than a person reads.
+func (e notesError) Hint() string {
+	const enough = 3
+	var hints []string
+	for _, n := range e {
+		if h := n.Hint(); h != "" {
+			hints = append(hints, h)
+		}
+	}
+	return strings.Join(hints[:min(enough, len(hints))], "\n")
 }
 
 func imagesJSON(images []index.Image) []imageJSON {

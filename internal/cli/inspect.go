@@ -52,7 +52,7 @@ IMAGE is a name:tag, a name for name:latest, a digest, or at least six digits of
 		if sizes {
 			return env.inspectSizes(c, r)
 		}
-		tags, err := tagsOf(c, r.Image)
+		tags, err := env.tagsOf(c, r.Image)
 		if err != nil {
 			return err
 		}
@@ -64,8 +64,12 @@ IMAGE is a name:tag, a name for name:latest, a digest, or at least six digits of
 	return cmd
 }
 
-func tagsOf(c *index.Catalog, d tree.Digest) ([]string, error) {
-	all, err := c.Tags()
+// tagsOf lists the names of an image. One that can't be read may be one of them.
+func (env *Env) tagsOf(c *index.Catalog, d tree.Digest) ([]string, error) {
+	all, damaged, err := c.Tags()
+	for _, bad := range damaged {
+		env.warn("%v", bad)
+	}
 	tags := []string{}
 	for _, t := range all {
 		if t.Image == d {

@@ -35,8 +35,8 @@ for the archive, or those of the recipe.
 What is locked stays as it is. --update looks for newer versions: of the packages named, and what must
 move with them, or of all. What changed is printed. An update may also name a url of the recipe.
 
---why reads what was noted when the recipe was locked. In a home that has no such note, as for a lock that another
-machine made, it asks the archives.`,
+--why reads what was noted when the recipe was locked. In a home that has no such note, as for a lock that
+another machine made, it asks the archives.`,
 		Example: `  brickyard lock recipe.yaml
   brickyard lock recipe.yaml --update
   brickyard lock recipe.yaml --update openssl libssl3

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -101,10 +102,18 @@ func (env *Env) report(ctx context.Context, err error) int {
 		return exitInterrupted
 	}
 	fmt.Fprintf(env.Stderr, "%s %v\n", env.paint(env.ErrTTY, red, "brickyard:"), err)
-	if h, ok := errors.AsType[hinter](err); ok && h.Hint() != "" {
-		fmt.Fprintf(env.Stderr, "%s %s\n", env.paint(env.ErrTTY, bold, "hint:"), h.Hint())
+	for line := range strings.Lines(hintFor(err)) {
+		fmt.Fprintf(env.Stderr, "%s %s\n", env.paint(env.ErrTTY, bold, "hint:"), strings.TrimSuffix(line, "\n"))
 	}
 	return code
+}
+
+// hintFor says what to do about err, "" when there is nothing to say; several lines are several hints.
+func hintFor(err error) string {
+	if h, ok := errors.AsType[hinter](err); ok {
+		return h.Hint()
+	}
+	return ""
 }
 
 // Select Graphic Rendition parameters (ECMA-48, 8.3.117).

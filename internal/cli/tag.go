@@ -78,7 +78,9 @@ func untagCmd(env *Env) *cobra.Command {
 				return err
 			}
 			gone = append(gone, t)
-			if !env.json {
+			if t.Image == "" {
+				env.warn("%s: its note was damaged: nobody knows which image had the name", t.Ref)
+			} else if !env.json {
 				fmt.Fprintln(env.Stdout, t.Image)
 			}
 		}

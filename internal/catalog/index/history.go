@@ -2,10 +2,8 @@ package index
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 
-	"brickyard/internal/store"
 	"brickyard/internal/tree"
 )
 
@@ -14,14 +12,14 @@ type Step struct {
 	Image   tree.Digest
 	Record  Record   // zero when Missing
 	Tags    []string // name:tag, sorted
-	Missing bool     // the catalogue has no record of it
+	Missing bool     // the catalogue has no record of it, or none that can be read
 	// Packages says what changed against the image before, or what there is when there is none before.
 	Packages []PackageChange
 }
 
 // History lists the images that r is based on, the first one first, and r last.
 func (c *Catalog) History(r Record) ([]Step, error) {
-	tags, err := c.Tags()
+	tags, _, err := c.Tags()
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +31,7 @@ func (c *Catalog) History(r Record) ([]Step, error) {
 	for parent := r.Parent; parent != ""; {
 		step := Step{Image: parent, Tags: names[parent]}
 		step.Record, err = c.Record(parent)
-		if errors.Is(err, store.ErrNotFound) {
+		if unusable(err) {
 			step.Missing = true
 		} else if err != nil {
 			return nil, err

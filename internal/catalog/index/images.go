@@ -113,11 +113,12 @@ func (im Image) hasPackage(want string) bool {
 	})
 }
 
-// Images lists the images that f takes, by recipe name, the newest of a name first.
-func (c *Catalog) Images(f Filter) ([]Image, error) {
-	tags, err := c.Tags()
+// Images lists the images that f takes, by recipe name, the newest of a name first, and what is wrong with the
+// images and tags that can't be read.
+func (c *Catalog) Images(f Filter) ([]Image, []*NoteError, error) {
+	tags, damaged, err := c.Tags()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	names := map[tree.Digest][]string{}
 	for _, t := range tags {
@@ -125,24 +126,31 @@ func (c *Catalog) Images(f Filter) ([]Image, error) {
 	}
 	keys, err := c.store.Notes(kindRecord)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var images []Image
 	for _, k := range keys {
 		d := tree.Digest("sha256:" + k)
+		if !digestForm.MatchString(string(d)) {
+			damaged = append(damaged, c.strayRecord(k))
+			continue
+		}
 		r, err := c.Record(d)
-		if errors.Is(err, store.ErrNotFound) && !c.Has(d) {
-			continue // gone since it was listed
-		}
-		if err != nil {
-			return nil, err
-		}
-		if im := (Image{r, names[d]}); f.Match(im) {
-			images = append(images, im)
+		bad, isBad := errors.AsType[*NoteError](err)
+		switch {
+		case isBad:
+			damaged = append(damaged, bad)
+		case errors.Is(err, store.ErrNotFound): // gone since it was listed
+		case err != nil:
+			return nil, nil, err
+		default:
+			if im := (Image{r, names[d]}); f.Match(im) {
+				images = append(images, im)
+			}
 		}
 	}
 	slices.SortFunc(images, func(a, b Image) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), b.Baked.Compare(a.Baked), cmp.Compare(a.Image, b.Image))
 	})
-	return images, nil
+	return images, damaged, nil
 }

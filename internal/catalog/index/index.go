@@ -2,7 +2,9 @@ package index
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"brickyard/internal/store"
@@ -53,23 +55,57 @@ func (c *Catalog) Add(b *store.Batch, r Record) error {
 	return b.Set(kindRecord, r.Image.Hex(), recordNote{d})
 }
 
-// Record returns what is known of an image. Errors: [store.ErrNotFound], [store.ErrDigest].
+// Record returns what is known of an image. Errors: [store.ErrNotFound] when there is no note of it, [NoteError] when
+// there is, and it leads to no record.
 func (c *Catalog) Record(image tree.Digest) (Record, error) {
-	var note recordNote
-	var r Record
-	if err := c.store.Note(kindRecord, image.Hex(), &note); err != nil {
-		return r, fmt.Errorf("image %s: %w", image, err)
+	if !digestForm.MatchString(string(image)) {
+		return Record{}, fmt.Errorf("image %q: %w", image, store.ErrNotFound)
 	}
-	if err := c.readJSON(note.Record, maxRecord, &r); err != nil {
-		return r, fmt.Errorf("record of %s: %w", image, err)
+	r, err := c.record(image)
+	if err != nil && !errors.Is(err, errNoNote) {
+		hint := "bake its recipe again, which writes the record anew; or take the file away, and the image is forgotten: rm " +
+			c.store.NotePath(kindRecord, image.Hex())
+		return Record{}, &NoteError{What: "image " + string(image), Err: err, hint: hint}
+	}
+	return r, err
+}
+
+// errNoNote is ErrNotFound for a note, rather than what it leads to.
+var errNoNote = fmt.Errorf("no record of it here: %w", store.ErrNotFound)
+
+func (c *Catalog) record(image tree.Digest) (Record, error) {
+	var note recordNote
+	err := c.store.Note(kindRecord, image.Hex(), &note)
+	if errors.Is(err, store.ErrNotFound) {
+		return Record{}, fmt.Errorf("image %s: %w", image, errNoNote)
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	damaged := func(format string, a ...any) (Record, error) {
+		return Record{}, &store.DamagedError{Path: c.store.NotePath(kindRecord, image.Hex()), Err: fmt.Errorf(format, a...)}
+	}
+	if !digestForm.MatchString(string(note.Record)) {
+		return damaged("it leads to %q, which is no digest", note.Record)
+	}
+	var r Record
+	err = c.readJSON(note.Record, maxRecord, &r)
+	if _, disk := errors.AsType[*fs.PathError](err); disk { // the note may be right
+		return Record{}, fmt.Errorf("its record: %w", err)
+	}
+	if err != nil {
+		return damaged("the record that it leads to: %w", err)
+	}
+	if r.Image != image {
+		return damaged("it leads to the record of %q", r.Image)
 	}
 	return r, nil
 }
 
-// Has says whether the catalogue has a record of an image.
+// Has says whether the catalogue has a record of an image that can be read.
 func (c *Catalog) Has(image tree.Digest) bool {
-	var note recordNote
-	return c.store.Note(kindRecord, image.Hex(), &note) == nil
+	_, err := c.Record(image)
+	return err == nil
 }
 
 func (c *Catalog) readJSON(d tree.Digest, limit int64, v any) error {

@@ -187,7 +187,7 @@ func originLayer(layers []tree.Tree, p string, e tree.Entry) int {
 func (c *Catalog) origin(r Record, layer int) (Record, error) {
 	for r.Parent != "" {
 		parent, err := c.Record(r.Parent)
-		if errors.Is(err, store.ErrNotFound) {
+		if unusable(err) {
 			return r, nil
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"regexp"
 	"slices"
@@ -123,8 +124,8 @@ func (c *Catalog) Lock(ctx context.Context, wait func()) (unlock func() error, e
 	return c.store.Lock(ctx, "tags", wait)
 }
 
-// Tag makes the name:tag ref point at image once b is committed. Errors: TagUsedError when it points at
-// another one, unless move is set.
+// Tag makes the name:tag ref point at image once b is committed. Errors: unless move is set, TagUsedError when it
+// points at another one, and NoteError when nobody knows what it points at.
 func (c *Catalog) Tag(b *store.Batch, ref string, image tree.Digest, move bool, by string, now time.Time) error {
 	r, err := ParseRef(ref)
 	if err != nil {
@@ -136,13 +137,14 @@ func (c *Catalog) Tag(b *store.Batch, ref string, image tree.Digest, move bool, 
 		return nil
 	case err == nil && !move:
 		return &TagUsedError{r.String(), old.Image}
-	case err != nil && !errors.Is(err, store.ErrNotFound):
+	case err != nil && !errors.Is(err, store.ErrNotFound) && !move:
 		return err
 	}
 	return b.Set(kindTag, r.key(), Tag{Ref: r.String(), Image: image, At: now.UTC(), By: by, Previous: old.Image})
 }
 
-// Untag takes the name:tag ref away and returns what it was. The image stays. Errors: NotFoundError.
+// Untag takes the name:tag ref away and returns what it was: without Image when its note was damaged. The image
+// stays. Errors: NotFoundError.
 func (c *Catalog) Untag(ref string) (Tag, error) {
 	r, err := ParseRef(ref)
 	if err != nil {
@@ -153,44 +155,48 @@ func (c *Catalog) Untag(ref string) (Tag, error) {
 		return Tag{}, c.notFound(r.String())
 	}
 	if err != nil {
-		return Tag{}, err
+		if errors.Is(err, fs.ErrPermission) {
+			return Tag{}, err
+		}
+		old = Tag{Ref: r.String()}
 	}
 	return old, c.store.DropNote(kindTag, r.key())
 }
 
-func (c *Catalog) tag(r Ref) (Tag, error) {
-	var t Tag
-	err := c.store.Note(kindTag, r.key(), &t)
-	return t, err
-}
-
-// Tags lists all tags, sorted by name.
-func (c *Catalog) Tags() ([]Tag, error) {
+// Tags lists all tags, sorted by name, and what is wrong with those that can't be read.
+func (c *Catalog) Tags() ([]Tag, []*NoteError, error) {
 	keys, err := c.store.Notes(kindTag)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var tags []Tag
+	var damaged []*NoteError
 	for _, k := range keys {
 		var t Tag
-		err := c.store.Note(kindTag, k, &t)
-		if errors.Is(err, store.ErrNotFound) {
-			continue // gone since it was listed
+		r, err := c.refOf(k)
+		if err == nil {
+			t, err = c.tag(r)
 		}
-		if err != nil {
-			return nil, err
+		bad, isBad := errors.AsType[*NoteError](err)
+		switch {
+		case isBad:
+			damaged = append(damaged, bad)
+		case errors.Is(err, store.ErrNotFound): // gone since it was listed
+		case err != nil:
+			return nil, nil, err
+		default:
+			tags = append(tags, t)
 		}
-		tags = append(tags, t)
 	}
 	slices.SortFunc(tags, func(a, b Tag) int { return cmp.Compare(a.Ref, b.Ref) })
-	return tags, nil
+	return tags, damaged, nil
 }
 
 // Resolve returns the digest of the image that ref names: a name:tag; a name, for name:latest; a digest
 // "sha256:…"; or the first six or more hex digits of one, with or without "sha256:". A tag goes before a
 // digest that starts alike.
 //
-// Errors: NotFoundError, AmbiguousError.
+// Errors: NotFoundError, AmbiguousError, NoteError when the tag is there and can't be read.
 func (c *Catalog) Resolve(ref string) (tree.Digest, error) {
 	if r, err := ParseRef(ref); err == nil && r.Name != "sha256" {
 		t, err := c.tag(r)
@@ -211,7 +217,7 @@ func (c *Catalog) Resolve(ref string) (tree.Digest, error) {
 	}
 	var found []tree.Digest
 	for _, k := range keys {
-		if strings.HasPrefix(k, hex) {
+		if strings.HasPrefix(k, hex) && digestForm.MatchString("sha256:"+k) {
 			found = append(found, tree.Digest("sha256:"+k))
 		}
 	}
@@ -236,7 +242,7 @@ func (c *Catalog) Lookup(ref string) (Record, error) {
 // notFound finds out what there is instead of ref.
 func (c *Catalog) notFound(ref string) error {
 	e := &NotFoundError{Ref: ref}
-	images, err := c.Images(Filter{})
+	images, _, err := c.Images(Filter{}) // what can't be read is not what was asked for
 	if err != nil {
 		return errors.Join(e, err)
 	}
