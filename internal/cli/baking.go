@@ -201,6 +201,9 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	}
 	fetcher := &bake.Fetcher{Store: b.store, Client: b.client, Recipe: r, Base: base, HostRoot: "/", Offline: b.offline, Progress: b.progress}
 	baker := &bake.Baker{Store: b.store, Out: b.out, Keep: b.keep, Fetch: fetcher.Fetch, Progress: b.progress}
+	if err := b.warnTaken(baker, r, lock, base, tags); err != nil {
+		return nil, err
+	}
 	img, err := baker.Bake(ctx, r, lock, base)
 	if err != nil {
 		return nil, err
@@ -215,6 +218,32 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 		b.env.say("%s: already baked, nothing to do", r.Path)
 	}
 	return img, nil
+}
+
+// warnTaken says, before a bake that may take long, which names its image will be refused unless it comes to the one
+// that has them. Of an image that is there already it says nothing: that is refused at once.
+func (b *baking) warnTaken(baker *bake.Baker, r *recipe.Recipe, lock *recipe.Lock, base *bake.Base, tags []bakeTag) error {
+	var taken []string
+	for _, t := range tags {
+		old, err := b.catalog.Tagged(t.ref)
+		switch {
+		case errors.Is(err, store.ErrNotFound) || t.move:
+		case err != nil:
+			return err
+		default:
+			taken = append(taken, fmt.Sprintf("%s is the name of %s already", old.Ref, short(old.Image)))
+		}
+	}
+	if taken == nil {
+		return nil
+	}
+	if _, err := baker.Find(r, lock, base); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	for _, what := range taken {
+		b.env.warn("%s, and stays it if another image is baked now; --move moves it", what)
+	}
+	return nil
 }
 
 // fits refuses a lock that was made on another base than there is now.

@@ -51,6 +51,7 @@ func TestParseRef(t *testing.T) {
 		{"web/", index.Ref{}},
 		{"web:.x", index.Ref{}},
 		{"we b", index.Ref{}},
+		{"sha256:aaaaaa", index.Ref{}}, // a digest: nobody could ask for it
 		{strings.Repeat("a", 250), index.Ref{}},
 	} {
 		got, err := index.ParseRef(tt.in)

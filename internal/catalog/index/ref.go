@@ -47,6 +47,9 @@ func ParseRef(s string) (Ref, error) {
 	if !nameForm.MatchString(name) || !tagForm.MatchString(tag) || len(r.key()) > maxKey {
 		return Ref{}, fmt.Errorf("%q is not a name:tag: names are lower-case letters, digits and single . _ - / between them", s)
 	}
+	if name == "sha256" {
+		return Ref{}, fmt.Errorf("%q is not a name:tag: sha256:… is a digest", s)
+	}
 	return r, nil
 }
 
@@ -143,6 +146,15 @@ func (c *Catalog) Tag(b *store.Batch, ref string, image tree.Digest, move bool, 
 	return b.Set(kindTag, r.key(), Tag{Ref: r.String(), Image: image, At: now.UTC(), By: by, Previous: old.Image})
 }
 
+// Tagged returns what the name:tag ref points at. Errors: [store.ErrNotFound], NoteError.
+func (c *Catalog) Tagged(ref string) (Tag, error) {
+	r, err := ParseRef(ref)
+	if err != nil {
+		return Tag{}, err
+	}
+	return c.tag(r)
+}
+
 // Untag takes the name:tag ref away and returns what it was: without Image when its note was damaged. The image
 // stays. Errors: NotFoundError.
 func (c *Catalog) Untag(ref string) (Tag, error) {
@@ -198,7 +210,7 @@ func (c *Catalog) Tags() ([]Tag, []*NoteError, error) {
 //
 // Errors: NotFoundError, AmbiguousError, NoteError when the tag is there and can't be read.
 func (c *Catalog) Resolve(ref string) (tree.Digest, error) {
-	if r, err := ParseRef(ref); err == nil && r.Name != "sha256" {
+	if r, err := ParseRef(ref); err == nil {
 		t, err := c.tag(r)
 		if err == nil {
 			return t.Image, nil
