@@ -10,7 +10,7 @@ import (
 // pinnedImage is the digest of the image that pinnedRecipe gives from testArchive on amd64. It is the promise
 // that the same lock gives the same bits, over versions of this program: whoever changes it breaks that promise
 // for every image out there, and must do so on purpose, with a word in the CHANGELOG.
-const pinnedImage = "sha256:189d7b9c7bb90dd0450c47bd3f6527d4db20401ec47eb66c45e28b3a4dcd1ef7"
+const pinnedImage = "sha256:792564116a9e984d6ad7ce90aaa7d860669ba38d02e5b1423e51cb6497986b23"
 
 // testArchive has packages without maintainer scripts, with every kind of file that packages ship.
 func testArchive() *apttest.Archive {

@@ -37,7 +37,7 @@ import (
 )
 
 // format goes up when the same recipe and lock would come to another image.
-const format = "1"
+const format = "2"
 
 // maxLayers bounds the layers of an image: overlayfs and some engines stop at 128 (Docker's limit), and
 // a child image adds to them.

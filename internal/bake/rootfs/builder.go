@@ -31,7 +31,7 @@ import (
 )
 
 // format goes up when the same packages would come to another root.
-const format = "1"
+const format = "2"
 
 // A Builder makes root file systems. Its exported fields are set before use and not changed. Close it.
 type Builder struct {
@@ -132,6 +132,9 @@ func (b *Builder) Packages(ctx context.Context, base tree.Tree, pkgs []*Package,
 	if base == nil && b.Merge {
 		r.mergeUsr(b.Arch, b.Epoch)
 	}
+	if err := errors.Join(b.readDiversions(r), b.readMembers(r)); err != nil {
+		return nil, err
+	}
 	key := sha256.New()
 	fmt.Fprintf(key, "%s %d %s %v %s\n", format, b.Epoch, b.Arch, b.Merge, b.Slim)
 	if base != nil {
@@ -186,8 +189,7 @@ func wait(ctx context.Context, c <-chan struct{}) error {
 
 func newRoot(base tree.Tree) *Root {
 	r := &Root{
-		Tree: tree.Tree{}, owners: map[string]string{}, placed: map[string]tree.Tree{},
-		lists: map[string][]string{}, taken: map[string]map[string]bool{},
+		Tree: tree.Tree{}, owners: map[string]string{}, placed: map[string]tree.Tree{}, members: map[string]*member{},
 	}
 	if base != nil {
 		r.Tree = base.Clone()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 
 	"brickyard/internal/bake/apt/control"
 )
@@ -56,23 +55,7 @@ func (h have) meets(alternatives control.Clause) bool {
 // installed is what dpkg in the root has already.
 func (b *Builder) installed(r *Root) (have, error) {
 	h := have{}
-	status, err := b.text(r, statusFile)
-	if err != nil {
-		return nil, err
-	}
-	rd := control.NewReader(bytes.NewReader(status))
-	for {
-		st, err := rd.Next()
-		if err == io.EOF {
-			return h, nil
-		}
-		if err == nil {
-			err = h.add(st)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("/%s: %w", statusFile, err)
-		}
-	}
+	return h, b.eachInstalled(r, h.add)
 }
 
 // closed checks that all that the packages need is among them or installed. Errors: OpenError, joined.

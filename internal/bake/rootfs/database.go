@@ -3,11 +3,13 @@ package rootfs
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
+	"brickyard/internal/bake/apt/control"
 	"brickyard/internal/tree"
 )
 
@@ -24,6 +26,9 @@ const (
 // writeDatabase tells dpkg of the packages just placed: as unpacked, or as installed when it is not
 // there to configure them. Their info files belong to the packages' own layers.
 func (b *Builder) writeDatabase(r *Root, pkgs []*Package, state string) error {
+	if err := b.writeShrunk(r); err != nil {
+		return err
+	}
 	status, err := b.text(r, statusFile)
 	if err != nil {
 		return err
@@ -70,7 +75,9 @@ func (p *Package) stanza(state string) string {
 
 // writeInfo puts the package's control files, and the list of its files, where dpkg looks for them.
 func (b *Builder) writeInfo(r *Root, p *Package) error {
-	files := map[string]ControlFile{"list": {Mode: 0o644, Data: []byte(strings.Join(r.lists[p.Key()], "\n") + "\n")}}
+	m := r.members[p.Key()]
+	m.listed = true
+	files := map[string]ControlFile{"list": {Mode: 0o644, Data: []byte(strings.Join(m.list, "\n") + "\n")}}
 	maps.Copy(files, p.Files)
 	for name, f := range files {
 		at := path.Join(dpkgDir, "info", p.Key()+"."+name)
@@ -81,6 +88,79 @@ func (b *Builder) writeInfo(r *Root, p *Package) error {
 		r.Tree[at], r.placed[p.Key()][at], r.owners[at] = e, e, p.Key()
 	}
 	return nil
+}
+
+// listFile is where dpkg has the list of a package's files.
+func listFile(key string) string { return path.Join(dpkgDir, "info", key+".list") }
+
+// writeShrunk writes the lists anew of packages of which others took files over, when the lists were there before.
+func (b *Builder) writeShrunk(r *Root) error {
+	for _, key := range slices.Sorted(maps.Keys(r.members)) {
+		m := r.members[key]
+		if !m.shrunk {
+			continue
+		}
+		m.shrunk = false
+		if err := b.set(r, listFile(key), []byte(strings.Join(m.list, "\n")+"\n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readMembers reads what dpkg in the root knows of packages: they are as if they had been put there by this Builder.
+func (b *Builder) readMembers(r *Root) error {
+	return b.eachInstalled(r, func(st *control.Stanza) error {
+		m := &member{name: st.Get("Package"), version: st.Get("Version"), listed: true}
+		var err error
+		if m.replaces, err = control.ParseRelations(st.Get("Replaces")); err != nil {
+			return err
+		}
+		key := m.name
+		if st.Get("Multi-Arch") == "same" {
+			key += ":" + st.Get("Architecture")
+		}
+		list, err := b.text(r, listFile(key))
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(list)) {
+			m.list = append(m.list, strings.TrimSuffix(line, "\n"))
+		}
+		r.members[key] = m
+		for _, l := range m.list {
+			at, ok := r.Tree.Resolve(strings.TrimPrefix(l, "/"))
+			if d, diverted := r.divert[at]; diverted && d.pkg != m.name {
+				at = d.to
+			}
+			if e, there := r.Tree[at]; ok && there && e.Type != tree.Dir {
+				r.owners[at] = key
+			}
+		}
+		return nil
+	})
+}
+
+// eachInstalled calls f for each package that dpkg's status file in the root has, but those of which only the configuration
+// is left.
+func (b *Builder) eachInstalled(r *Root, f func(*control.Stanza) error) error {
+	status, err := b.text(r, statusFile)
+	if err != nil {
+		return err
+	}
+	rd := control.NewReader(bytes.NewReader(status))
+	for {
+		st, err := rd.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil && !slices.Contains(strings.Fields(st.Get("Status")), "config-files") {
+			err = f(st)
+		}
+		if err != nil {
+			return fmt.Errorf("/%s: %w", statusFile, err)
+		}
+	}
 }
 
 // text is the content of a regular file of the root; nil when it is not there.

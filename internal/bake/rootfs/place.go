@@ -12,12 +12,32 @@ import (
 
 // A Root is a file system as packages are put into it, with what dpkg would know of it.
 type Root struct {
-	Tree   tree.Tree
-	owners map[string]string          // path of a file → package key, or "" when no package put it there
-	placed map[string]tree.Tree       // package key → the part of the tree that its layer holds
-	lists  map[string][]string        // package key → dpkg's list, without what others took over
-	divert map[string]diversion       // path → where other packages' files of that path go
-	taken  map[string]map[string]bool // package key → packages that its Replaces names
+	Tree    tree.Tree
+	owners  map[string]string    // path of a file → package key, or "" when no package put it there
+	placed  map[string]tree.Tree // package key → the part of the tree that its layer holds
+	members map[string]*member   // package key → what dpkg knows of it; those of the base too
+	divert  map[string]diversion // path → where other packages' files of that path go
+}
+
+// A member is a package of a root.
+type member struct {
+	name, version string
+	replaces      []control.Clause
+	list          []string // dpkg's list, without what others took over
+	listed        bool     // the list is in the tree: what is taken from it later must be taken there too
+	shrunk        bool     // since it was put there
+}
+
+// mayReplace says whether m's files may take the place of old's (Debian Policy 7.6.1).
+func (m *member) mayReplace(old *member) bool {
+	for _, clause := range m.replaces {
+		for _, rel := range clause {
+			if rel.Name == old.name && rel.Op.Holds(old.version, rel.Version) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // A diversion is an entry of dpkg-divert(1): all packages but one put the file elsewhere.
@@ -70,8 +90,11 @@ func (r *Root) place(p *Package) error {
 	key := p.Key()
 	layer := tree.Tree{}
 	r.placed[key] = layer
-	r.lists[key] = slices.Clone(p.List)
-	r.taken[key] = replaces(p)
+	replaces, err := control.ParseRelations(p.field("Replaces"))
+	if err != nil {
+		return fmt.Errorf("package %s: Replaces: %w", p.Name, err)
+	}
+	r.members[key] = &member{name: p.Name, version: p.Version, replaces: replaces, list: slices.Clone(p.List)}
 	for _, raw := range p.Tree.Paths() {
 		if raw == "." {
 			continue
@@ -113,9 +136,14 @@ func (r *Root) placeEntry(p *Package, layer tree.Tree, raw, at string) error {
 		have, there = r.Tree[at]
 	}
 	if there && !r.takes(p, raw, at, e, have) {
-		if r.owners[at] != "" && !r.taken[r.owners[at]][p.Name] {
+		owner := r.members[r.owners[at]]
+		if owner == nil {
+			return nil
+		}
+		if !owner.mayReplace(r.members[p.Key()]) {
 			return &ConflictError{Path: at, Have: r.owners[at], Want: p.Name}
 		}
+		r.dropListed(p.Key(), at)
 		return nil
 	}
 	if e.Hard != "" {
@@ -135,31 +163,36 @@ func (r *Root) takes(p *Package, raw, at string, e, have tree.Entry) bool {
 		return !conffile // a script or the base made it: dpkg asks, and is told to keep the old
 	case owner == p.Key():
 		return true
-	case r.taken[p.Key()][packageOf(owner)]:
-		delete(r.placed[owner], at)
-		r.lists[owner] = slices.DeleteFunc(r.lists[owner], func(l string) bool { return l == "/"+raw || l == "/"+at })
+	case r.members[p.Key()].mayReplace(r.members[owner]):
+		r.takeOver(owner, at)
 		return true
 	}
 	return packageOf(owner) == p.Name && have.Equal(e) // two architectures of one Multi-Arch: same package
 }
 
+// takeOver takes the file at from the package that has it.
+func (r *Root) takeOver(owner, at string) {
+	old := r.members[owner]
+	if old.listed {
+		old.shrunk = true // its layer is what it was
+	} else {
+		delete(r.placed[owner], at)
+	}
+	r.dropListed(owner, at)
+}
+
+// dropListed takes the file at from dpkg's list of a package.
+func (r *Root) dropListed(key, at string) {
+	m := r.members[key]
+	m.list = slices.DeleteFunc(m.list, func(l string) bool {
+		p, ok := r.Tree.Resolve(strings.TrimPrefix(l, "/"))
+		return ok && p == at
+	})
+}
+
 func packageOf(key string) string {
 	name, _, _ := strings.Cut(key, ":")
 	return name
-}
-
-// replaces is the set of packages that p's Replaces names, whatever the version: apt has chosen
-// versions that go together.
-func replaces(p *Package) map[string]bool {
-	m := map[string]bool{}
-	for alt := range strings.SplitSeq(p.field("Replaces"), ",") {
-		name, _, _ := strings.Cut(strings.TrimSpace(alt), " ")
-		name, _, _ = strings.Cut(name, "(")
-		if name = packageOf(name); name != "" {
-			m[name] = true
-		}
-	}
-	return m
 }
 
 // aliases are the top-level directories that are links into /usr since Debian 12 (Debian's merged-/usr;

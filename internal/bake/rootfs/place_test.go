@@ -78,6 +78,8 @@ func TestPlaceReplaces(t *testing.T) {
 		{"neither replaces", pkg("a", "", "f"), pkg("b", "", "f"), ""},
 		{"the second replaces", pkg("a", "", "f"), pkg("b", "Replaces: a (<< 2)\n", "f"), "b"},
 		{"the first replaces", pkg("a", "Replaces: x, b\n", "f"), pkg("b", "", "f"), "a"},
+		{"the second replaces another version", pkg("a", "", "f"), pkg("b", "Replaces: a (<< 1)\n", "f"), ""},
+		{"the first replaces another version", pkg("a", "Replaces: b (>> 1)\n", "f"), pkg("b", "", "f"), ""},
 		{"folded field", pkg("a", "", "f"), pkg("b", "Replaces: x,\n a\n", "f"), "b"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,7 +100,7 @@ func TestPlaceReplaces(t *testing.T) {
 					t.Errorf("layer of %s has f: %v", p, has)
 				}
 			}
-			if tt.want == "b" && slices.Contains(r.lists["a"], "/f") {
+			if tt.want == "b" && slices.Contains(r.members["a"].list, "/f") {
 				t.Error("dpkg's list of a still has f")
 			}
 		})

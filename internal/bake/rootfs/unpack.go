@@ -34,7 +34,7 @@ type Package struct {
 type controlInfo struct {
 	Paragraph string                 `json:"paragraph"` // DEBIAN/control
 	Files     map[string]ControlFile `json:"files"`     // the other members of control.tar
-	List      []string               `json:"list"`      // paths in the order of data.tar, with a leading slash
+	List      []string               `json:"list"`      // paths in the order of dpkg's list, with a leading slash
 	Conffiles map[string]string      `json:"conffiles"` // path with a leading slash → MD5 of what the package ships
 	MTime     int64                  `json:"mtime"`     // the newest time in the package
 }
@@ -67,7 +67,7 @@ func (e *DamagedError) Hint() string {
 }
 
 // unpackFormat goes up when Unpack makes something else of the same package.
-const unpackFormat = "1"
+const unpackFormat = "2"
 
 // A Slim decides which files an image goes without. Its String names the decision, for caches.
 type Slim interface {
@@ -217,6 +217,7 @@ func (p *Package) readDataKeeping(ctx context.Context, s *store.Store, d *deb.Pa
 			return fmt.Errorf("%s: %w", e.Path, err)
 		}
 	}
+	p.List = append(p.List, r.links...)
 	if r.sums {
 		// dpkg makes the list when a package comes without.
 		p.Files["md5sums"] = ControlFile{Mode: 0o644, Data: r.md5.Bytes()}
@@ -234,13 +235,17 @@ type dataReader struct {
 	keep      bool // contents that slim takes
 	md5       bytes.Buffer
 	buf       bytes.Buffer
+	links     []string // symbolic links, which dpkg makes, and lists, after all else
 }
 
 func (r *dataReader) add(d *deb.Entry, content io.Reader) error {
 	p := r.p
 	e, linked := entryOf(d), false
 	p.MTime = max(p.MTime, e.MTime)
-	if d.Path != "." {
+	switch {
+	case e.Type == tree.Symlink:
+		r.links = append(r.links, "/"+d.Path)
+	case d.Path != ".":
 		p.List = append(p.List, "/"+d.Path)
 	}
 	if e.Type == tree.Regular && e.Hard != "" {
