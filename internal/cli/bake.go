@@ -8,6 +8,7 @@ import (
 	"brickyard/internal/catalog/index"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v4"
 )
 
 func bakeCmd(env *Env) *cobra.Command {
@@ -52,8 +53,7 @@ A base recipe is baked first, from its own lock. What is baked already is found,
 			return err
 		}
 		if print {
-			_, err := env.Stdout.Write(r.Render())
-			return err
+			return env.printRecipe(r)
 		}
 		if done, err := env.enterUserNS(cmd.Context()); done {
 			return err
@@ -61,6 +61,20 @@ A base recipe is baked first, from its own lock. What is baked already is found,
 		return env.bake(cmd, r, tags, move, offline, keep)
 	}
 	return cmd
+}
+
+// printRecipe prints a recipe with its parameters filled in, as YAML or, with --json, as the same in JSON.
+func (env *Env) printRecipe(r *recipe.Recipe) error {
+	text := r.Render()
+	if !env.json {
+		_, err := env.Stdout.Write(text)
+		return err
+	}
+	var v any
+	if err := yaml.Unmarshal(text, &v); err != nil {
+		return fmt.Errorf("%s: %w", r.Path, err)
+	}
+	return env.printJSON(v)
 }
 
 func (env *Env) bake(cmd *cobra.Command, r *recipe.Recipe, tags []string, move, offline bool, keep string) error {

@@ -118,23 +118,36 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 	return root
 }
 
-// defaultHome is /var/lib/brickyard for root, else a directory of the user's own
-// (XDG Base Directory Specification).
+// defaultHome is /var/lib/brickyard for root, else a directory of the user's own (XDG Base Directory Specification:
+// what is relative is invalid and ignored). It is "" for a user who has none.
 func (env *Env) defaultHome() string {
 	if env.UID == 0 {
 		return "/var/lib/brickyard"
 	}
-	data := env.Getenv("XDG_DATA_HOME")
-	if !filepath.IsAbs(data) { // a relative path is invalid and must be ignored
-		data = filepath.Join(env.Getenv("HOME"), ".local/share")
+	if data := env.Getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
+		return filepath.Join(data, "brickyard")
 	}
-	return filepath.Join(data, "brickyard")
+	if home := env.Getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local/share/brickyard")
+	}
+	return ""
 }
 
 // Home is the catalogue's directory.
 func (env *Env) Home() string { return env.home }
 
-func (env *Env) store() (*store.Store, error) { return store.Open(env.home) }
+func (env *Env) store() (*store.Store, error) {
+	switch {
+	case env.home != "":
+		return store.Open(env.home)
+	case env.defaultHome() != "": // so it was given
+		return nil, &usageError{"brickyard", errors.New("--home is empty: it names the directory of the catalogue")}
+	}
+	return nil, &hintedError{
+		fmt.Errorf("nowhere to keep the catalogue: HOME is %q, not an absolute path", env.Getenv("HOME")),
+		"name a directory with --home, or set HOME or XDG_DATA_HOME",
+	}
+}
 
 func (env *Env) catalog() (*index.Catalog, error) {
 	s, err := env.store()

@@ -159,21 +159,51 @@ func TestReport(t *testing.T) {
 
 func TestHome(t *testing.T) {
 	for _, tt := range []struct {
-		uid  int
-		xdg  string
-		want string
+		uid       int
+		xdg, home string
+		want      string // "": there is none
 	}{
-		{0, "/data", "/var/lib/brickyard"},
-		{1000, "/data", "/data/brickyard"},
-		{1000, "", "/home/ann/.local/share/brickyard"},
-		{1000, "relative", "/home/ann/.local/share/brickyard"},
+		{0, "/data", "/home/ann", "/var/lib/brickyard"},
+		{1000, "/data", "/home/ann", "/data/brickyard"},
+		{1000, "/data", "", "/data/brickyard"},
+		{1000, "", "/home/ann", "/home/ann/.local/share/brickyard"},
+		{1000, "relative", "/home/ann", "/home/ann/.local/share/brickyard"},
+		{1000, "", "relative", ""},
+		{1000, "./x", "", ""},
 	} {
-		env := &Env{UID: tt.uid, Getenv: func(name string) string {
-			return map[string]string{"HOME": "/home/ann", "XDG_DATA_HOME": tt.xdg}[name]
-		}}
-		if got := env.defaultHome(); got != tt.want {
-			t.Errorf("uid %d, XDG_DATA_HOME %q: %s, want %s", tt.uid, tt.xdg, got, tt.want)
+		env, _, stderr := testEnv()
+		env.UID = tt.uid
+		env.Getenv = func(name string) string {
+			return map[string]string{"HOME": tt.home, "XDG_DATA_HOME": tt.xdg}[name]
 		}
+		if got := env.defaultHome(); got != tt.want {
+			t.Errorf("uid %d, XDG_DATA_HOME %q, HOME %q: %s, want %s", tt.uid, tt.xdg, tt.home, got, tt.want)
+		}
+		if tt.want != "" {
+			continue
+		}
+		t.Chdir(t.TempDir())
+		code := Main(t.Context(), env, []string{"images"})
+		want := fmt.Sprintf("brickyard: nowhere to keep the catalogue: HOME is %q, not an absolute path\nhint: name a directory with --home, or set HOME or XDG_DATA_HOME\n", tt.home)
+		if code != 1 || stderr.String() != want {
+			t.Errorf("HOME %q: exit code %d, %q, want %q", tt.home, code, stderr, want)
+		}
+		if des, err := os.ReadDir("."); err != nil || len(des) > 0 {
+			t.Errorf("HOME %q: made %v here", tt.home, des)
+		}
+	}
+}
+
+func TestEmptyHome(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, command := range []string{"images", "inspect x", "tag x y", "untag x", "export x --to f", "run x"} {
+		_, stderr, code := by(t, "", strings.Fields(command)...)
+		if want := "brickyard: --home is empty: it names the directory of the catalogue\nhint: see: brickyard --help\n"; code != 2 || stderr != want {
+			t.Errorf("%s: exit code %d, %q, want %q", command, code, stderr, want)
+		}
+	}
+	if des, err := os.ReadDir("."); err != nil || len(des) > 0 {
+		t.Errorf("made %v here", des)
 	}
 }
 
@@ -219,6 +249,8 @@ func TestJSONFields(t *testing.T) {
 		{"verify base:1.0", "bytes digest files layers ok problems removed.[].bytes removed.[].files removed.[].kind removed.[].tree signature"},
 		{"inspect web:1.0 --size", "bytes directories.[].bytes directories.[].files directories.[].name files packages.[].bytes packages.[].files packages.[].name"},
 		{"export web:1.0 --to " + filepath.Join(t.TempDir(), "x.tar"), "archive digest file format size"},
+		{"tag web:1.0 web", "at by image ref"},
+		{"tag web:1.1 web --move", "at by image previous ref"},
 		{"untag web:1.0", "[].at [].by [].image [].ref"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {

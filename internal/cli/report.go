@@ -69,6 +69,16 @@ func (e *usageError) Unwrap() error { return e.err }
 func (e *usageError) Hint() string  { return "see: " + e.command + " --help" }
 func (e *usageError) ExitCode() int { return exitUsage }
 
+// A hintedError is an error that the user can do something about.
+type hintedError struct {
+	err  error
+	hint string
+}
+
+func (e *hintedError) Error() string { return e.err.Error() }
+func (e *hintedError) Unwrap() error { return e.err }
+func (e *hintedError) Hint() string  { return e.hint }
+
 type coder interface {
 	error
 	ExitCode() int

@@ -45,7 +45,14 @@ is given. NAME alone is NAME:latest.`,
 		if err := c.Tag(b, args[1], r.Image, move, env.who(), time.Now()); err != nil {
 			return err
 		}
-		return b.Commit()
+		if err := b.Commit(); err != nil || !env.json {
+			return err
+		}
+		t, err := c.Tagged(args[1])
+		if err != nil {
+			return err
+		}
+		return env.printJSON(t)
 	}
 	return cmd
 }
