@@ -288,7 +288,7 @@ func (w *work) from() recipe.From {
 
 func (w *work) builder() *rootfs.Builder {
 	return &rootfs.Builder{
-		Store: w.Store, Note: w.note, Epoch: w.epoch, Arch: w.lock.Arch, Slim: w.slim, Out: w.Out, Keep: w.Keep,
+		Store: w.Store, Note: w.note, Epoch: w.epoch, Arch: w.lock.Arch, Slim: w.slim, Out: w.Out, Keep: w.Keep, Progress: w.Progress,
 		Merge: suiteOf(w.r.From) != "",
 	}
 }

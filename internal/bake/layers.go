@@ -24,6 +24,9 @@ type layerer struct {
 	order []string       // sources, as they became complete
 	group map[string]*layer.Group
 
+	add  func(int64) // nil until the first is begun
+	done func()
+
 	run  errgroup.Group
 	free chan struct{} // holds one for each layer that is being written
 	mu   sync.Mutex    // guards made
@@ -79,6 +82,9 @@ func (l *layerer) flush() {
 }
 
 func (l *layerer) write(g layer.Group) {
+	if l.add == nil {
+		l.add, l.done = l.w.Progress("layers", int64(min(len(l.want), l.limit)))
+	}
 	l.run.Go(func() error { // does not wait for the others: scripts are to begin
 		l.free <- struct{}{}
 		defer func() { <-l.free }()
@@ -86,6 +92,7 @@ func (l *layerer) write(g layer.Group) {
 		if err != nil {
 			return err
 		}
+		l.add(1)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.made[g.Sources[0]] = madeLayer{Layer: Layer{Layer: made, Kind: kindPackages, Packages: g.Members}, tree: g.Tree}
@@ -106,6 +113,9 @@ func (l *layerer) wait(ok bool) ([]madeLayer, error) {
 		}
 	}
 	err := l.run.Wait()
+	if l.done != nil {
+		l.done()
+	}
 	return slices.SortedFunc(maps.Values(l.made), func(a, b madeLayer) int {
 		return strings.Compare(strings.Join(a.Packages, " "), strings.Join(b.Packages, " "))
 	}), err

@@ -44,7 +44,8 @@ type Builder struct {
 	Out      io.Writer        // what programs of the image print
 	Keep     string           // directory that takes the root in which a program failed; "" for none
 	OnUnpack func(p *Package) // called as each package has been unpacked, from any goroutine
-	OnStage  func(stage, of int)
+	// Progress shows how far something is, of total: add counts, done ends it.
+	Progress func(name string, total int64) (add func(n int64), done func())
 	// OnPlaced is called when the layers of a stage's packages are final, before their scripts run.
 	OnPlaced func(placed []Placed)
 
@@ -371,7 +372,7 @@ func (b *Builder) unconfigured(r *Root, pkgs []*Package, res *Result) error {
 // preinst runs preinst scripts before their packages are put in. dpkg has a package's control files in
 // tmp.ci at that time.
 func (b *Builder) preinst(ctx context.Context, r *Root, pkgs []*Package) error {
-	return b.in(ctx, r, nil, func(work string) ([]Step, error) {
+	return b.in(ctx, r, nil, b.Out, func(work string) ([]Step, error) {
 		var steps []Step
 		ci := "/" + dpkgDir + "/tmp.ci"
 		for i, p := range pkgs {
@@ -411,13 +412,16 @@ func scriptEnv(p *Package, script string) []string {
 	}
 }
 
-// configure lets the image's own dpkg configure what is unpacked. In the first stage there was nothing
-// to run preinst scripts in before: they run now.
-func (b *Builder) configure(ctx context.Context, r *Root, pkgs []*Package, done bool) error {
-	return b.in(ctx, r, nil, func(string) ([]Step, error) {
+// configure lets the image's own dpkg configure what is unpacked. In the first stage there was no shell
+// to run preinst scripts with before: they run now.
+func (b *Builder) configure(ctx context.Context, r *Root, pkgs []*Package, shell bool) error {
+	add, done := b.Progress("configure", int64(len(pkgs)))
+	defer done()
+	out := &lineWriter{w: b.Out, prefix: "Setting up ", found: func() { add(1) }}
+	return b.in(ctx, r, nil, out, func(string) ([]Step, error) {
 		var steps []Step
 		for _, p := range pkgs {
-			if !done && p.HasScript("preinst") {
+			if !shell && p.HasScript("preinst") {
 				steps = append(steps, Step{
 					Name: "package " + p.Name + ": preinst",
 					Argv: []string{"/" + dpkgDir + "/info/" + p.Key() + ".preinst", "install"}, Env: scriptEnv(p, "preinst"),
@@ -437,10 +441,34 @@ type Base struct {
 	Digest tree.Digest
 }
 
+// A lineWriter passes on what it is given, and calls found for each line that starts with prefix.
+type lineWriter struct {
+	w      io.Writer
+	prefix string
+	found  func()
+	start  []byte // of this line, up to as much as prefix
+	rest   bool   // of this line, which does not matter
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	for _, c := range p {
+		switch {
+		case c == '\n':
+			l.start, l.rest = l.start[:0], false
+		case !l.rest:
+			l.start = append(l.start, c)
+			if l.rest = len(l.start) == len(l.prefix); l.rest && string(l.start) == l.prefix {
+				l.found()
+			}
+		}
+	}
+	return l.w.Write(p)
+}
+
 // Steps runs the recipe's steps on root, which is base with what the recipe adds, and returns what it comes to.
 func (b *Builder) Steps(ctx context.Context, base Base, root tree.Tree, steps []Step) (tree.Tree, []Cleaned, error) {
 	r := newRoot(root)
-	if err := b.in(ctx, r, &base, func(string) ([]Step, error) { return steps, nil }); err != nil {
+	if err := b.in(ctx, r, &base, b.Out, func(string) ([]Step, error) { return steps, nil }); err != nil {
 		return nil, nil, err
 	}
 	cleaned, err := b.clean(r, root)
@@ -553,7 +581,7 @@ func (b *Builder) Close() error {
 
 // in runs steps on the root, in a sandbox, and takes what they did into the root. prepare is given a
 // directory for files that the steps need. base is nil, or as for lay.
-func (b *Builder) in(ctx context.Context, r *Root, base *Base, prepare func(dir string) ([]Step, error)) error {
+func (b *Builder) in(ctx context.Context, r *Root, base *Base, out io.Writer, prepare func(dir string) ([]Step, error)) error {
 	files, release, err := b.Store.TempDir("steps")
 	if err != nil {
 		return err
@@ -571,7 +599,7 @@ func (b *Builder) in(ctx context.Context, r *Root, base *Base, prepare func(dir 
 	if err != nil {
 		return err
 	}
-	if err := sb.Run(ctx, steps, b.Out); err != nil {
+	if err := sb.Run(ctx, steps, out); err != nil {
 		return b.failed(sb, lower, err)
 	}
 	layer, err := b.importUpper(sb.Upper, lower)
