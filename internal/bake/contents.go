@@ -571,17 +571,21 @@ var errNothing = errors.New("nothing there to delete")
 // remove takes away what the recipe deletes.
 func (c *contents) remove() error {
 	for i, pattern := range c.r.Delete {
-		n := 0
-		for p := range c.t {
-			at, _ := c.t.Resolve(strings.TrimPrefix(pattern, "/"))
-			if ok, _ := path.Match(at, p); ok {
-				c.t.Apply(tree.Tree{p: {Type: tree.Whiteout}})
-				n++
+		at, _ := c.t.Resolve(strings.TrimPrefix(pattern, "/"))
+		gone := tree.Tree{}
+		if _, ok := c.t[at]; ok {
+			gone[at] = tree.Entry{Type: tree.Whiteout}
+		} else if strings.ContainsAny(at, `*?[\`) {
+			for p := range c.t {
+				if ok, _ := path.Match(at, p); ok {
+					gone[p] = tree.Entry{Type: tree.Whiteout}
+				}
 			}
 		}
-		if n == 0 {
+		if len(gone) == 0 {
 			return c.at("delete", i, errNothing)
 		}
+		c.t.Apply(gone)
 	}
 	return nil
 }

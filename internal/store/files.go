@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +10,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 
 	"brickyard/internal/tree"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,12 +25,18 @@ const smallFile = 1 << 20
 
 // fileKey names a file by everything a hard link shares: content, mode, owner, group, time and attributes.
 func fileKey(e tree.Entry) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s %o %d %d %d", e.Digest, e.Mode, e.UID, e.GID, e.MTime)
-	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
-		fmt.Fprintf(h, " %q=%q", name, e.Xattrs[name])
+	b := make([]byte, 0, 128)
+	b = append(b, e.Digest...)
+	b = append(b, ' ')
+	b = strconv.AppendUint(b, uint64(e.Mode), 8)
+	for _, n := range []int64{int64(e.UID), int64(e.GID), e.MTime} {
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, n, 10)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
+		b = fmt.Appendf(b, " %q=%q", name, e.Xattrs[name])
+	}
+	return Sum(b).Hex()
 }
 
 func (s *Store) filePath(e tree.Entry) string {
@@ -184,18 +192,31 @@ func (s *Store) OpenVerifiedFile(e tree.Entry) (io.ReadCloser, error) {
 
 // HasFiles says whether all regular files of t can be linked. Errors: ErrNotFound.
 func (s *Store) HasFiles(t tree.Tree) error {
+	var files []string
 	for p, e := range t {
-		if e.Type == tree.Regular && !s.HasFile(e) {
-			return fmt.Errorf("file %s: %w", p, ErrNotFound)
+		if e.Type == tree.Regular {
+			files = append(files, p)
 		}
 	}
-	return nil
+	// Looking for ten thousand files is most of what a bake does that finds its packages done.
+	var g errgroup.Group
+	for part := range slices.Chunk(files, 1+len(files)/runtime.GOMAXPROCS(0)) {
+		g.Go(func() error {
+			for _, p := range part {
+				if !s.HasFile(t[p]) {
+					return fmt.Errorf("file %s: %w", p, ErrNotFound)
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // HasFile says whether the regular file e can be linked.
 func (s *Store) HasFile(e tree.Entry) bool {
-	_, err := os.Lstat(s.filePath(e))
-	return err == nil
+	var st unix.Stat_t
+	return unix.Lstat(s.filePath(e), &st) == nil
 }
 
 // Assemble makes the tree t below dir, which must be there and empty: regular files by hard links,
