@@ -500,8 +500,11 @@ func (f *Fetcher) one(ctx context.Context, n fetch, add func(int64)) error {
 		add(have - seen)
 		seen = have
 	})
+	if err != nil && !slices.Contains(n.urls, n.name) { // the error has the address
+		err = fmt.Errorf("%s: %w", n.name, err)
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", n.name, err)
+		return err
 	}
 	return f.Store.Adopt(dest, d)
 }

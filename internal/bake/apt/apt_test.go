@@ -158,6 +158,21 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// An index that is not the one that its Release lists is asked for once more, with the Release: the archive may have
+// changed in between.
+func TestWrongIndexIsAskedForTwice(t *testing.T) {
+	a := testArchive()
+	a.Options("stable").Tampered = true
+	srv := a.Server(t)
+	_, err := loadAt(t, testNow, srv.URL, keyring(t, apttest.TestKey))
+	if err == nil || strings.Count(err.Error(), srv.URL) != 1 {
+		t.Errorf("got %v, want an error with the address once", err)
+	}
+	if releases, indexes := srv.Requests("InRelease"), srv.Requests("dists/stable/*/binary-amd64/by-hash/SHA256/*"); releases != 2 || indexes != 2 {
+		t.Errorf("asked %d times for the Release, %d for an index\n%s", releases, indexes, strings.Join(srv.Log(), "\n"))
+	}
+}
+
 func TestNoKeys(t *testing.T) {
 	if _, err := NewSource("x", "http://archive.example/debian", "stable", nil, Keyring{}); err == nil {
 		t.Error("took an archive without keys")
@@ -246,8 +261,8 @@ func TestDownload(t *testing.T) {
 			size: size, digest: digest, requests: 3},
 		{name: "wrong byte once", faults: []apttest.Fault{{Kind: apttest.WrongBytes, After: 7, Times: 1}}, size: size, digest: digest, requests: 2},
 		{name: "wrong byte always", faults: []apttest.Fault{{Kind: apttest.WrongBytes, After: 7}}, size: size, digest: digest,
-			want: "wrong content: want sha256 " + digest, requests: 3},
-		{name: "too short", faults: []apttest.Fault{{Kind: apttest.Short, After: 9}}, size: size, digest: digest, want: "wrong content: want 65536 bytes, got 9", requests: 3},
+			want: "f: wrong content: want sha256 " + digest, requests: 2},
+		{name: "too short", faults: []apttest.Fault{{Kind: apttest.Short, After: 9}}, size: size, digest: digest, want: "f: wrong content: want 65536 bytes, got 9 (2 attempts)", requests: 2},
 		{name: "another size", size: size - 1, digest: digest, want: "wrong content: want at most 65535 bytes, got 65536", requests: 1},
 		{name: "hangs", faults: []apttest.Fault{{Kind: apttest.Hang, After: 10}}, size: size, digest: digest, want: "no bytes came", requests: 3},
 	} {
@@ -270,8 +285,8 @@ func TestDownload(t *testing.T) {
 				t.Errorf("%d requests, want %d", n, tt.requests)
 			}
 			if tt.want != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.want) {
-					t.Errorf("got %v\nwant …%s…", err, tt.want)
+				if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), srv.URL) != 1 {
+					t.Errorf("got %v\nwant …%s…, the address once", err, tt.want)
 				}
 				if _, err := os.Stat(dest); err == nil {
 					t.Error("there is a file after a failure")

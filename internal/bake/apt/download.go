@@ -30,14 +30,13 @@ type Downloaded struct {
 	SHA256 string
 }
 
-// A ContentError is a file that came, but is not what was asked for.
+// A ContentError is a file that came, but is not what was asked for. The [FetchError] around it has the address.
 type ContentError struct {
-	URL       string
 	Want, Got string // a size or a digest, in words
 }
 
 func (e *ContentError) Error() string {
-	return fmt.Sprintf("%s: wrong content: want %s, got %s", e.URL, e.Want, e.Got)
+	return fmt.Sprintf("wrong content: want %s, got %s", e.Want, e.Got)
 }
 
 // Download brings f to f.Dest. What an earlier Download left in the .part file is gone on with if SHA256 is known.
@@ -79,8 +78,17 @@ func (c *Client) downloadFrom(ctx context.Context, address string, f File, progr
 		}
 		return part.size
 	}
+	wrong := 0
 	if !part.done() {
-		err = c.try(ctx, address, start, func(r *response) error { return part.read(r, redact(address)) })
+		err = c.try(ctx, address, start, func(r *response) error {
+			err := part.read(r)
+			if _, is := errors.AsType[*ContentError](err); is {
+				if wrong++; wrong > 1 { // once it may be what an earlier Download left, or the way; twice it is what they have
+					return permanentError{err}
+				}
+			}
+			return err
+		})
 	}
 	if err != nil {
 		if f.SHA256 == "" || part.size == 0 {
@@ -149,7 +157,7 @@ func (p *part) done() bool {
 func (p *part) digest() string { return hex.EncodeToString(p.hash.Sum(nil)) }
 
 // read appends a response, and checks that the file is whole and right then. A wrong one is thrown away.
-func (p *part) read(r *response, address string) error {
+func (p *part) read(r *response) error {
 	if p.err != nil {
 		return permanentError{p.err}
 	}
@@ -160,12 +168,12 @@ func (p *part) read(r *response, address string) error {
 	}
 	p.progress(p.size)
 	if r.size > p.limit() {
-		return permanentError{&ContentError{address, fmt.Sprintf("at most %d bytes", p.limit()), fmt.Sprintf("%d", r.size)}}
+		return permanentError{&ContentError{fmt.Sprintf("at most %d bytes", p.limit()), fmt.Sprintf("%d", r.size)}}
 	}
-	if err := p.copy(r.body, address); err != nil {
+	if err := p.copy(r.body); err != nil {
 		return err
 	}
-	err := p.check(address, r.size)
+	err := p.check(r.size)
 	if err != nil {
 		if err := p.reset(); err != nil {
 			return permanentError{err}
@@ -176,13 +184,13 @@ func (p *part) read(r *response, address string) error {
 }
 
 // copy appends the body to the file. Errors of the disk are final.
-func (p *part) copy(body io.Reader, address string) error {
+func (p *part) copy(body io.Reader) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := body.Read(buf)
 		if p.size+int64(n) > p.limit() {
 			got := fmt.Sprintf("%d or more", p.size+int64(n))
-			return errors.Join(&ContentError{address, fmt.Sprintf("at most %d bytes", p.limit()), got}, p.reset())
+			return errors.Join(&ContentError{fmt.Sprintf("at most %d bytes", p.limit()), got}, p.reset())
 		}
 		if _, werr := p.file.Write(buf[:n]); werr != nil {
 			return permanentError{werr}
@@ -202,16 +210,16 @@ func (p *part) copy(body io.Reader, address string) error {
 }
 
 // check compares what is there with what was asked for. told is the size that the server said, -1 for none.
-func (p *part) check(address string, told int64) error {
+func (p *part) check(told int64) error {
 	want := p.want.Size
 	if want < 0 {
 		want = told
 	}
 	if want >= 0 && p.size != want {
-		return &ContentError{address, fmt.Sprintf("%d bytes", want), fmt.Sprintf("%d", p.size)}
+		return &ContentError{fmt.Sprintf("%d bytes", want), fmt.Sprintf("%d", p.size)}
 	}
 	if got := p.digest(); p.want.SHA256 != "" && got != p.want.SHA256 {
-		return &ContentError{address, "sha256 " + p.want.SHA256, got}
+		return &ContentError{"sha256 " + p.want.SHA256, got}
 	}
 	return nil
 }

@@ -271,7 +271,8 @@ func (l *Loader) readIndex(ctx context.Context, address string, file indexFile) 
 		data = buf.Bytes()
 		if !file.matches(data) {
 			got := fmt.Sprintf("%d bytes, sha256 %x", len(data), sha256.Sum256(data))
-			return &ContentError{redact(address), fmt.Sprintf("%d bytes, sha256 %s", file.size, file.sha256), got}
+			wrong := &ContentError{fmt.Sprintf("%d bytes, sha256 %s", file.size, file.sha256), got}
+			return permanentError{wrong} // fetch tries once more, from the Release on
 		}
 		if l.OnFile != nil {
 			l.OnFile(redact(address), int64(len(data)))
