@@ -45,7 +45,7 @@ A base recipe is baked first, from its own lock. What is baked already is found,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		for _, t := range tags {
 			if _, err := index.ParseRef(t); err != nil {
-				return &usageError{cmd.CommandPath(), err}
+				return &usageError{command: cmd.CommandPath(), err: err}
 			}
 		}
 		r, err := f.load(args[0])

@@ -56,12 +56,33 @@ func OSEnv() *Env {
 // Main runs the command that args name and returns the exit code: see "brickyard help exit-codes".
 func Main(ctx context.Context, env *Env, args []string) int {
 	root := rootCmd(env)
-	root.SetArgs(args)
+	root.SetArgs(longGlobals(args))
 	err := root.ExecuteContext(ctx)
 	if env.bars != nil {
 		env.bars.stop()
 	}
 	return env.report(ctx, err)
+}
+
+// longGlobals writes the global flags before a command out: what -v is to them is a volume to run, and cobra has the
+// command read all flags, wherever they stand.
+func longGlobals(args []string) []string {
+	var long []string
+	i := 0
+	for ; i < len(args) && strings.HasPrefix(args[i], "-") && args[i] != "--"; i++ {
+		switch arg := args[i]; {
+		case arg == "--home" && i+1 < len(args):
+			i++
+			long = append(long, arg, args[i])
+		case arg == "-" || strings.Trim(arg[1:], "qv") != "":
+			long = append(long, arg)
+		default:
+			for _, c := range arg[1:] {
+				long = append(long, map[rune]string{'q': "--quiet", 'v': "--verbose"}[c])
+			}
+		}
+	}
+	return append(long, args[i:]...)
 }
 
 // The groups that "brickyard --help" lists commands in.
@@ -141,7 +162,7 @@ func (env *Env) store() (*store.Store, error) {
 	case env.home != "":
 		return store.Open(env.home)
 	case env.defaultHome() != "": // so it was given
-		return nil, &usageError{"brickyard", errors.New("--home is empty: it names the directory of the catalogue")}
+		return nil, &usageError{command: "brickyard", err: errors.New("--home is empty: it names the directory of the catalogue")}
 	}
 	return nil, &hintedError{
 		fmt.Errorf("nowhere to keep the catalogue: HOME is %q, not an absolute path", env.Getenv("HOME")),
@@ -199,7 +220,7 @@ func helpCmd(root *cobra.Command) *cobra.Command {
 				err = fmt.Errorf("no help on %q", strings.Join(args, " "))
 			}
 			if err != nil {
-				return &usageError{root.CommandPath(), err}
+				return &usageError{command: root.CommandPath(), err: err}
 			}
 			return cmd.Help()
 		},
@@ -210,7 +231,7 @@ func helpCmd(root *cobra.Command) *cobra.Command {
 // command only count: RunE judges what they say.
 func mindUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{cmd.CommandPath(), err}
+		return &usageError{command: cmd.CommandPath(), err: err, hint: dockerHint(cmd, err)}
 	})
 	for _, c := range cmd.Commands() {
 		mindUsage(c)
@@ -223,10 +244,11 @@ func mindUsage(cmd *cobra.Command) {
 	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if check(cmd, args) != nil {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("got %s; usage: %s", count(len(args), "argument"), cmd.UseLine())}
+			if check(cmd, args) == nil {
+				return nil
 			}
-			return nil
+			return &usageError{command: cmd.CommandPath(), hint: volumeHint(cmd),
+				err: fmt.Errorf("got %s; usage: %s", count(len(args), "argument"), cmd.UseLine())}
 		}
 	}
 }
@@ -241,5 +263,5 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
 	}
-	return &usageError{cmd.CommandPath(), err}
+	return &usageError{command: cmd.CommandPath(), err: err}
 }

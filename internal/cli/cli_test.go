@@ -128,6 +128,25 @@ func TestExitCodesAndHints(t *testing.T) {
 	}
 }
 
+func TestGlobalFlagsBeforeTheCommand(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                    "",
+		"run -v x":            "run -v x",
+		"-v run -v x":         "--verbose run -v x",
+		"-qv --json -v":       "--quiet --verbose --json --verbose",
+		"--home -v -v images": "--home -v --verbose images",
+		"--home=h -v run -q":  "--home=h --verbose run -q",
+		"-h -vh -x - -- -v":   "-h -vh -x - -- -v",
+		"--home":              "--home",
+		"-v":                  "--verbose",
+		"__complete -v run":   "__complete -v run",
+	} {
+		if got := strings.Join(longGlobals(strings.Fields(in)), " "); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestReport(t *testing.T) {
 	done, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -57,7 +57,7 @@ The archive gives the image the name that it was asked for by, or that of --name
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		x := &export.Exporter{}
 		if err := env.checkExport(to, name, export.Format(format)); err != nil {
-			return &usageError{cmd.CommandPath(), err}
+			return &usageError{command: cmd.CommandPath(), err: err}
 		}
 		var err error
 		if x.Store, err = env.store(); err != nil {

@@ -47,7 +47,7 @@ Of several names one must fit; everything else must hold.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		filter, err := index.ParseFilter(args, time.Now())
 		if err != nil {
-			return &usageError{cmd.CommandPath(), err}
+			return &usageError{command: cmd.CommandPath(), err: err}
 		}
 		c, err := env.catalog()
 		if err != nil {

@@ -51,9 +51,9 @@ another machine made, it asks the archives.`,
 		asksWhy := cmd.Flags().Changed("why")
 		switch {
 		case len(args) > 1 && !update:
-			return &usageError{cmd.CommandPath(), errors.New("packages are named only with --update")}
+			return &usageError{command: cmd.CommandPath(), err: errors.New("packages are named only with --update")}
 		case asksWhy && why == "":
-			return &usageError{cmd.CommandPath(), errors.New("--why needs the name of a package")}
+			return &usageError{command: cmd.CommandPath(), err: errors.New("--why needs the name of a package")}
 		}
 		r, err := f.load(args[0])
 		if err != nil {

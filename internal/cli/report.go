@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,11 +63,12 @@ func (e *exitError) ExitCode() int { return e.code }
 type usageError struct {
 	command string // as "brickyard images"
 	err     error
+	hint    string // "": to see the command's help
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
-func (e *usageError) Hint() string  { return "see: " + e.command + " --help" }
+func (e *usageError) Hint() string  { return cmp.Or(e.hint, "see: "+e.command+" --help") }
 func (e *usageError) ExitCode() int { return exitUsage }
 
 // A hintedError is an error that the user can do something about.

@@ -16,6 +16,7 @@ import (
 	"brickyard/internal/store"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -56,7 +57,7 @@ of the signal that ended it, 126 for a command that can't be run, 127 for one th
 	f.register(cmd, env)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := f.read(env, cmd); err != nil {
-			return &usageError{cmd.CommandPath(), err}
+			return &usageError{command: cmd.CommandPath(), err: err, hint: volumeHint(cmd)}
 		}
 		if len(args) > 1 {
 			f.opts.Args = args[1:]
@@ -89,6 +90,39 @@ func (f *runFlags) register(cmd *cobra.Command, env *Env) {
 	fs.BoolVar(&f.keep, "keep", false, "keep what the instance has written, and say where")
 	fs.BoolVar(&env.verbose, "verbose", false, "print more of what is going on") // -v is taken by volumes here
 	cmd.RegisterFlagCompletionFunc("net", cobra.FixedCompletions([]cobra.Completion{host.NetPrivate, host.NetHost}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// volumeHint is for who says -v to run and means --verbose; "" when none of its volumes looks like that.
+func volumeHint(cmd *cobra.Command) string {
+	volumes, err := cmd.Flags().GetStringArray("volume")
+	if err != nil { // not run
+		return ""
+	}
+	for _, v := range volumes {
+		if _, err := host.ParseVolume(absolute(v)); err != nil {
+			return "-v takes NAME|DIR:PATH[:ro] here; to see more of what is going on, say --verbose, or -v before run"
+		}
+	}
+	return ""
+}
+
+// dockerHint is for who knows docker's flags of run, which this one has no need of or calls otherwise; else "".
+func dockerHint(cmd *cobra.Command, err error) string {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok || cmd.Flags().Lookup("volume") == nil {
+		return ""
+	}
+	switch unknown.GetSpecifiedName() {
+	case "i", "interactive":
+		return "leave it out: what comes on stdin goes to the instance"
+	case "rm":
+		return "leave it out: nothing is left of an instance when it ends"
+	case "d", "detach":
+		return "leave it out: an instance runs in the foreground, for as long as the command does"
+	case "network":
+		return "it is called --net, and is private or host"
+	}
+	return ""
 }
 
 // read makes sense of the flags. Errors are the user's.

@@ -77,6 +77,7 @@ func (b *bench) brickyard(stdin string, args ...string) (code int, stdout, stder
 
 func TestRun(t *testing.T) {
 	b := newBench(t)
+	const volume = "hint: -v takes NAME|DIR:PATH[:ro] here; to see more of what is going on, say --verbose, or -v before run\n"
 	const state = "state in /data is gone when this run ends; -v NAME:/data keeps it\n"
 	file := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(file, []byte("of the host"), 0o644); err != nil {
@@ -101,6 +102,7 @@ func TestRun(t *testing.T) {
 		{"-v vol:/data tiny:1 read /data/x", "", 0, "kept", ""},
 		{"-q -v " + file + ":/f:ro tiny:1 read /f", "", 0, "of the host", ""},
 		{"-q -e A=b --entrypoint prog tiny:1 env", "", 0, "HOME=/root\nFROM=recipe\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nA=b\n", ""},
+		{"-q tiny:1 exit 3 -v --volume", "", 3, "", ""},
 		{"-q tiny:1 nonsense -q --help", "", 9, "", "prog: what is \"nonsense\"?\n"},
 		{"-q --entrypoint nope tiny:1", "", 127, "", "brickyard: command \"nope\": not in the image\n" +
 			"hint: looked for in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"},
@@ -108,7 +110,11 @@ func TestRun(t *testing.T) {
 		{fmt.Sprintf("-q -p %d:80 tiny:1", port), "", 1, "", fmt.Sprintf("brickyard: publish 127.0.0.1:%[1]d:80/tcp: port %[1]d of 127.0.0.1 is taken\n"+
 			"hint: see who has it: ss -lnp 'sport = :%[1]d'; or take another port\n", port)},
 		{"-p x tiny:1", "", 2, "", "brickyard: port \"x\": \"x\" is no port from 1 to 65535\nhint: see: brickyard run --help\n"},
-		{"-v x tiny:1", "", 2, "", "brickyard: volume \"x\": not NAME:PATH, NAME:PATH:ro or the same with an absolute path for the name\nhint: see: brickyard run --help\n"},
+		{"-v x tiny:1", "", 2, "", "brickyard: volume \"x\": not NAME:PATH, NAME:PATH:ro or the same with an absolute path for the name\n" + volume},
+		{"-v tiny:1", "", 2, "", "brickyard: got 0 arguments; usage: brickyard run [FLAGS] IMAGE [COMMAND [ARGUMENT…]]\n" + volume},
+		{"-v tiny:1 exit 3", "", 2, "", "brickyard: volume \"tiny:1\": \"1\" is no absolute path below the instance's root\n" + volume},
+		{"-it tiny:1 sh", "", 2, "", "brickyard: unknown shorthand flag: 'i' in -it\nhint: leave it out: what comes on stdin goes to the instance\n"},
+		{"--rm tiny:1 sh", "", 2, "", "brickyard: unknown flag: --rm\nhint: leave it out: nothing is left of an instance when it ends\n"},
 		{"--memory 1t tiny:1", "", 2, "", "brickyard: memory \"1t\": not a number of bytes, as 512m or 2g\nhint: see: brickyard run --help\n"},
 		{"--runtime nope tiny:1", "", 1, "", "brickyard: no OCI runtime \"nope\" in PATH\nhint: apt install nope, or name another with --runtime\n"},
 	} {
@@ -118,6 +124,12 @@ func TestRun(t *testing.T) {
 				t.Errorf("got %d, %q, %q;\nwant %d, %q, %q", code, stdout, stderr, tt.code, tt.stdout, tt.stderr)
 			}
 		})
+	}
+	for _, global := range []string{"-v", "-q", "-qv", "-vq", "--verbose", "-v --json"} {
+		args := append(strings.Fields(global), "run", "-v", "globals:/data", "tiny:1", "exit", "3")
+		if code, _, stderr := b.brickyard("", args...); code != 3 || stderr != "" {
+			t.Errorf("%q: got %d, %q", args, code, stderr)
+		}
 	}
 	code, _, stderr := b.brickyard("", "run", "-P", "-v", "a:/data", "tiny:1")
 	if !strings.HasPrefix(stderr, "published: 127.0.0.1:") || !strings.HasSuffix(stderr, ":80/tcp\n") || code != 5 {

@@ -21,7 +21,7 @@ a recipe with a comment that names it.`,
 		ValidArgs: []cobra.Completion{"recipe"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] != "recipe" {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("no schema of %q", args[0])}
+				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("no schema of %q", args[0])}
 			}
 			_, err := env.Stdout.Write(schema.Recipe())
 			return err

@@ -25,7 +25,7 @@ is given. NAME alone is NAME:latest.`,
 	cmd.Flags().BoolVar(&move, "move", false, "take the name from the image that has it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if _, err := index.ParseRef(args[1]); err != nil {
-			return &usageError{cmd.CommandPath(), err}
+			return &usageError{command: cmd.CommandPath(), err: err}
 		}
 		s, err := env.store()
 		if err != nil {
