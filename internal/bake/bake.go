@@ -518,17 +518,8 @@ func (w *work) diffLayer(img *Image, kind string, from, to tree.Tree) error {
 
 // newPackages lists what is in the lock and not in the base.
 func (w *work) newPackages() []*rootfs.Package {
-	have := map[string]bool{}
-	if w.base != nil {
-		for _, p := range w.base.Image.Packages {
-			have[p.Name+":"+p.Arch+"="+p.Version] = true
-		}
-	}
 	var out []*rootfs.Package
-	for _, p := range w.lock.Packages {
-		if have[p.Name+":"+p.Arch+"="+p.Version] {
-			continue
-		}
+	for _, p := range notInBase(w.lock.Packages, w.base) {
 		out = append(out, &rootfs.Package{
 			Name: p.Name, Version: p.Version, Arch: p.Arch, Source: p.Source, Essential: p.Essential && w.base == nil,
 			Digest: tree.Digest("sha256:" + p.SHA256),

@@ -400,13 +400,14 @@ func (e *MissingError) Error() string {
 // Hint says what to do.
 func (e *MissingError) Hint() string { return "bake once without --offline, on this machine" }
 
-// Fetch brings what is not in the store yet, several files at a time, each verified by the lock's sha256.
+// Fetch brings what is neither in the base nor in the store yet, several files at a time, each verified by the
+// lock's sha256.
 func (f *Fetcher) Fetch(ctx context.Context, debs []recipe.LockedDeb, urls []recipe.LockedURL) error {
 	var need []fetch
 	var total int64
 	sources, err := []apt.Source(nil), error(nil)
-	for _, p := range debs {
-		if size, err := f.Store.Size(tree.Digest("sha256:" + p.SHA256)); err == nil && size == p.Size {
+	for _, p := range notInBase(debs, f.Base) {
+		if hasDeb(f.Store, p) {
 			continue
 		}
 		if sources == nil && !f.Offline {

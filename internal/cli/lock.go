@@ -120,7 +120,7 @@ func (env *Env) lock(cmd *cobra.Command, r *recipe.Recipe, upd bake.Update, why 
 			return err
 		}
 	}
-	return env.printLock(path, old, lock)
+	return env.printLock(path, old, lock, bake.NeedOf(b.store, lock, base))
 }
 
 // whyNoted answers from what was noted when the recipe was locked, if it was locked in this home. done says whether
@@ -173,13 +173,27 @@ func locked(old *recipe.Lock, name string) bool {
 type lockAnswer struct {
 	Lock     string              `json:"lock"` // path
 	Packages int                 `json:"packages"`
-	Bytes    int64               `json:"bytes"` // of all .debs
+	Bytes    int64               `json:"bytes"`   // of all .debs
+	InBase   int                 `json:"in_base"` // packages that the base has
+	Fetch    int64               `json:"fetch"`   // bytes of .debs that a bake here will fetch
 	Changes  []recipe.LockChange `json:"changes"`
 }
 
+// words say how much a new lock is.
+func (a lockAnswer) words() []string {
+	words := []string{count(a.Packages, "package")}
+	if a.InBase > 0 {
+		words = append(words, fmt.Sprintf("%d of them in the base", a.InBase))
+	}
+	if a.Fetch == 0 {
+		return append(words, "nothing to fetch")
+	}
+	return append(words, size(a.Fetch)+" to fetch")
+}
+
 // printLock says what changed; of a new lock only how much there is.
-func (env *Env) printLock(path string, old, lock *recipe.Lock) error {
-	a := lockAnswer{Lock: path, Packages: len(lock.Packages), Changes: []recipe.LockChange{}}
+func (env *Env) printLock(path string, old, lock *recipe.Lock, need bake.Need) error {
+	a := lockAnswer{Lock: path, Packages: len(lock.Packages), InBase: need.InBase, Fetch: need.Bytes, Changes: []recipe.LockChange{}}
 	for _, p := range lock.Packages {
 		a.Bytes += p.Size
 	}
@@ -196,7 +210,7 @@ func (env *Env) printLock(path string, old, lock *recipe.Lock) error {
 	}
 	switch {
 	case old == nil:
-		env.say("%s: %s, %s to fetch", path, count(a.Packages, "package"), size(a.Bytes))
+		env.say("%s: %s", path, strings.Join(a.words(), ", "))
 	case len(a.Changes) == 0:
 		env.say("%s: nothing changed", path)
 	}
