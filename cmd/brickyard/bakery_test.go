@@ -74,13 +74,22 @@ func (b *bakery) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Env = os.Environ()
 	switch {
 	case b.server != nil:
-		cmd.Env = append(cmd.Env, "http_proxy="+b.server.URL)
+		cmd.Env = append(cmd.Env, noApt(), "http_proxy="+b.server.URL)
 	case !b.internet:
 		const nobody = "http://127.0.0.1:9" // the discard port
-		cmd.Env = append(cmd.Env, "http_proxy="+nobody, "https_proxy="+nobody)
+		cmd.Env = append(cmd.Env, noApt(), "http_proxy="+nobody, "https_proxy="+nobody)
 	}
 	cmd.Env = append(cmd.Env, b.env...)
 	return cmd
+}
+
+// noApt is an environment in which the proxies of this machine's apt don't count.
+func noApt() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	return "APT_CONFIG=" + filepath.Join(dir, "testdata", "apt.conf")
 }
 
 // An outcome is what a command came to.

@@ -38,7 +38,7 @@ func serveArchive(t *testing.T, env *testscript.Env) error {
 	s.Put("page.html", []byte("<h1>one</h1>\n"))
 	env.Values["archive"] = s
 	env.Setenv("archive", s.URL)
-	env.Setenv("http_proxy", s.URL)
+	env.Vars = append(env.Vars, noApt(), "http_proxy="+s.URL)
 	env.Setenv("NO_COLOR", "1")
 	return os.WriteFile(filepath.Join(env.WorkDir, "archive.gpg"), apttest.Keyring(), 0o644)
 }

@@ -114,7 +114,7 @@ func (l *Locker) lockURLs(ctx context.Context, r *recipe.Recipe, lock, old *reci
 		if err != nil {
 			return err
 		}
-		got, err := l.Client.Download(ctx, apt.File{URLs: []string{url}, Dest: filepath.Join(dir, "file"), Size: -1}, nil)
+		got, err := l.Client.Download(ctx, apt.File{URLs: []string{url}, Dest: filepath.Join(dir, "file"), Size: -1, Elsewhere: true}, nil)
 		if err == nil {
 			err = l.Store.Adopt(filepath.Join(dir, "file"), tree.Digest("sha256:"+got.SHA256))
 		}
@@ -427,7 +427,7 @@ func (f *Fetcher) Fetch(ctx context.Context, debs []recipe.LockedDeb, urls []rec
 		if size, err := f.Store.Size(tree.Digest("sha256:" + u.SHA256)); err == nil && size == u.Size {
 			continue
 		}
-		need, total = append(need, fetch{name: u.URL, sha256: u.SHA256, size: u.Size, urls: []string{u.URL}}), total+u.Size
+		need, total = append(need, fetch{name: u.URL, sha256: u.SHA256, size: u.Size, urls: []string{u.URL}, elsewhere: true}), total+u.Size
 	}
 	if err != nil || len(need) == 0 {
 		return err
@@ -440,6 +440,7 @@ type fetch struct {
 	name, sha256 string
 	size         int64
 	urls         []string
+	elsewhere    bool   // no part of an archive
 	file         string // on this machine, instead of urls
 }
 
@@ -495,7 +496,7 @@ func (f *Fetcher) one(ctx context.Context, n fetch, add func(int64)) error {
 	var mu sync.Mutex
 	var seen int64
 	dest := f.Store.Partial(n.sha256)
-	_, err = f.Client.Download(ctx, apt.File{URLs: n.urls, Dest: dest, Size: n.size, SHA256: n.sha256}, func(have int64) {
+	_, err = f.Client.Download(ctx, apt.File{URLs: n.urls, Dest: dest, Size: n.size, SHA256: n.sha256, Elsewhere: n.elsewhere}, func(have int64) {
 		mu.Lock()
 		defer mu.Unlock()
 		add(have - seen)

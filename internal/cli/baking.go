@@ -66,7 +66,7 @@ func (env *Env) baking() (*baking, error) {
 	}
 	return &baking{
 		env: env, store: s, catalog: index.New(s), out: out,
-		client: apt.NewClient(apt.ClientOptions{Proxy: http.ProxyFromEnvironment}),
+		client: apt.NewClient(apt.ClientOptions{Proxy: http.ProxyFromEnvironment, HostApt: true, NoProxy: env.Getenv("no_proxy")}),
 	}, nil
 }
 

@@ -16,6 +16,8 @@ import (
 // A Client reads files by http, https, file and copy addresses. It may be used by several goroutines.
 type Client struct {
 	http     *http.Client
+	apt      *aptTransport // of http; nil: apt's configuration isn't heeded
+	plain    *http.Client  // for what is no part of an archive
 	stall    time.Duration
 	attempts int
 	backoff  func(attempt int) time.Duration
@@ -24,6 +26,8 @@ type Client struct {
 // ClientOptions are what a Client may be told; the zero value is good for the open internet without a proxy.
 type ClientOptions struct {
 	Proxy    func(*http.Request) (*url.URL, error) // as http.ProxyFromEnvironment; nil: none
+	HostApt  bool                                  // archives are reached as this machine's apt does it, by its proxies and with its logins
+	NoProxy  string                                // with HostApt: the environment's no_proxy
 	Stall    time.Duration                         // a transfer without a byte for this long has failed; default 30 s
 	Attempts int                                   // for one address; default 4
 	// Backoff is the wait before the second attempt (1), the third (2) and so on; default 1 s, doubled each time.
@@ -37,7 +41,7 @@ const (
 
 // NewClient returns a Client. It starts nothing.
 func NewClient(o ClientOptions) *Client {
-	t := &http.Transport{
+	transport := &http.Transport{
 		Proxy:               o.Proxy,
 		MaxConnsPerHost:     maxConnsAHost,
 		MaxIdleConnsPerHost: maxConnsAHost,
@@ -46,10 +50,15 @@ func NewClient(o ClientOptions) *Client {
 		ForceAttemptHTTP2:   true,
 	}
 	c := &Client{
-		http:     &http.Client{Transport: t, CheckRedirect: checkRedirect},
+		plain:    &http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		stall:    o.Stall,
 		attempts: o.Attempts,
 		backoff:  o.Backoff,
+	}
+	c.http = c.plain
+	if o.HostApt {
+		c.apt = newAptTransport(transport.Clone(), o)
+		c.http = &http.Client{Transport: c.apt, CheckRedirect: checkRedirect}
 	}
 	if c.stall == 0 {
 		c.stall = 30 * time.Second
@@ -64,22 +73,33 @@ func NewClient(o ClientOptions) *Client {
 }
 
 // Close closes connections that are kept open.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.plain.CloseIdleConnections()
+}
+
+// elsewhere returns a Client for what is no part of an archive: apt's configuration isn't for that.
+func (c *Client) elsewhere() *Client {
+	d := *c
+	d.http, d.apt = c.plain, nil
+	return &d
+}
 
 var (
 	errStalled  = errors.New("no bytes came for too long")
 	errRedirect = errors.New("redirects")
+	errAddress  = errors.New("the address is malformed")
 )
 
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if slices.ContainsFunc(via, func(r *http.Request) bool { return r.URL.String() == req.URL.String() }) {
-		return fmt.Errorf("%w in a loop, back to %s", errRedirect, req.URL.Redacted())
+		return fmt.Errorf("%w in a loop, back to %s", errRedirect, redact(req.URL.String()))
 	}
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("%w more than %d times", errRedirect, maxRedirects)
 	}
 	if via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https" {
-		return fmt.Errorf("%w from https to %s", errRedirect, req.URL.Redacted())
+		return fmt.Errorf("%w from https to %s", errRedirect, redact(req.URL.String()))
 	}
 	return nil
 }
@@ -194,7 +214,7 @@ func (c *Client) open(ctx context.Context, address string, offset int64) (*respo
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, permanentError{err}
+		return nil, permanentError{errAddress} // err has all of it
 	}
 	req.Header.Set("User-Agent", "brickyard")
 	if offset > 0 {
@@ -202,9 +222,7 @@ func (c *Client) open(ctx context.Context, address string, offset int64) (*respo
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err // its text repeats the address
-		}
+		err = withoutAddress(err)
 		if errors.Is(err, errRedirect) {
 			err = permanentError{err}
 		}
@@ -225,12 +243,23 @@ func (c *Client) open(ctx context.Context, address string, offset int64) (*respo
 		}
 	default:
 		err = fmt.Errorf("the server answers %s", resp.Status)
+		if resp.StatusCode == http.StatusUnauthorized && c.apt != nil {
+			err = c.apt.refused(resp)
+		}
 		if !worthAnother(resp.StatusCode) {
 			err = permanentError{err}
 		}
 	}
 	resp.Body.Close()
 	return r, err
+}
+
+// withoutAddress takes the address out of an error's text, which repeats it with its password.
+func withoutAddress(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
 }
 
 // worthAnother says whether a server that answered so may answer otherwise soon.
@@ -289,13 +318,20 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// redact hides a password in an address.
+// redact hides who asks in an address: what is before the "@" may be a password or a token.
 func redact(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
+	scheme, rest, ok := strings.Cut(address, "//")
+	who := rest
+	if _, err := url.Parse(address); err == nil {
+		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+			who = rest[:i]
+		}
+	}
+	at := strings.LastIndexByte(who, '@')
+	if !ok || at < 0 {
 		return address
 	}
-	return u.Redacted()
+	return scheme + "//***" + rest[at:]
 }
 
 // readAll returns a whole file of at most limit bytes.

@@ -2,6 +2,8 @@
 // and from a package to its .deb on disk.
 //
 //	host.go      HostSources: which archives and keys the host's apt names (sources.list(5))
+//	options.go   what an entry of theirs may say besides
+//	network.go   the proxies and logins of the host's apt
 //	select.go    Host.Select, NewSource: the sources that a recipe asks for
 //	keys.go      Keyring: OpenPGP keys, and what one must have signed to be believed
 //	release.go   Release: a verified InRelease or Release file
@@ -10,6 +12,7 @@
 //	fetch.go     Load: sources → releases → indexes by hash → Universe
 //	universe.go  Universe: every package of some sources, compact
 //
-// Nothing here reads the environment or trusts an unsigned byte. Deciding which packages to take is package
-// resolve's. Formats: sources.list(5), apt_preferences(5), wiki.debian.org/DebianRepository/Format.
+// Nothing here trusts an unsigned byte, or reads the environment, but that apt-config does, which is asked for apt's
+// configuration. Deciding which packages to take is package resolve's. Formats: sources.list(5), apt_preferences(5),
+// wiki.debian.org/DebianRepository/Format.
 package apt

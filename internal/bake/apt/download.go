@@ -19,6 +19,8 @@ type File struct {
 	Size   int64    // in bytes, -1 when not known
 	SHA256 string   // 64 lower-case hex digits, "" when not known
 	Limit  int64    // of Size when it isn't known; 0: 4 GiB
+
+	Elsewhere bool // no part of an archive: apt's proxies and logins are not for it
 }
 
 const defaultLimit = 4 << 30
@@ -50,6 +52,9 @@ func (c *Client) Download(ctx context.Context, f File, progress func(bytes int64
 	}
 	if len(f.URLs) == 0 {
 		return Downloaded{}, fmt.Errorf("%s: no address to get it from", filepath.Base(f.Dest))
+	}
+	if f.Elsewhere {
+		c = c.elsewhere()
 	}
 	var errs []error
 	for _, address := range f.URLs {

@@ -2,6 +2,7 @@ package apt
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -74,26 +75,26 @@ func (l *Loader) Load(ctx context.Context, sources []Source) (*Universe, error) 
 	return u, nil
 }
 
-// fetchedSource is a verified Release with its indexes. Of a source of another origin there are no indexes.
+// fetchedSource is a verified Release with its indexes. One that is left out has none.
 type fetchedSource struct {
 	release *Release
 	indexes []fetchedIndex
-	foreign bool
+	leftOut string // why, "" when it isn't
 }
 
 // fetchedIndex is a verified Packages file as stored.
 type fetchedIndex struct {
-	url  string
+	url  string // redacted
 	ext  string // ".xz", ".gz" or ""
 	data []byte
 	size int64 // unpacked, -1 when not told
 }
 
-// merge drops foreign sources and joins those with one ID.
+// merge drops sources that are left out and joins those with one ID.
 func merge(sources []Source, fetched []*fetchedSource) ([]*fetchedSource, error) {
 	var kept []*fetchedSource
 	for i, f := range fetched {
-		if f.foreign {
+		if f.leftOut != "" {
 			continue
 		}
 		same := slices.IndexFunc(kept, func(k *fetchedSource) bool { return k.release.Source.ID == sources[i].ID })
@@ -105,9 +106,8 @@ func merge(sources []Source, fetched []*fetchedSource) ([]*fetchedSource, error)
 		first.URIs = append(slices.Clone(first.URIs), sources[i].URIs...)
 	}
 	for i, s := range sources {
-		if fetched[i].foreign && !slices.ContainsFunc(kept, func(k *fetchedSource) bool { return k.release.Source.Origin == s.Origin }) {
-			return nil, &NoSourceError{Distro: s.Origin, Suite: s.Suite,
-				Why: fmt.Sprintf("%s, named in %s, is of origin %q", s, s.Where, fetched[i].release.Origin)}
+		if why := fetched[i].leftOut; why != "" && !slices.ContainsFunc(kept, func(k *fetchedSource) bool { return k.release.Source.Origin == s.Origin }) {
+			return nil, &NoSourceError{Distro: s.Origin, Suite: s.Suite, Why: fmt.Sprintf("%s, named in %s, %s", s, s.Where, why)}
 		}
 	}
 	return kept, nil
@@ -117,6 +117,9 @@ func merge(sources []Source, fetched []*fetchedSource) ([]*fetchedSource, error)
 func (l *Loader) fetch(ctx context.Context, s Source) (*fetchedSource, error) {
 	if s.problem != nil {
 		return nil, s.problem
+	}
+	if why := s.options.without(l.Arch); why != "" {
+		return &fetchedSource{leftOut: why}, nil
 	}
 	f, err := l.fetchOnce(ctx, s)
 	if _, wrong := errors.AsType[*ContentError](err); wrong || isNotFound(err) {
@@ -158,10 +161,10 @@ func (l *Loader) fetchFrom(ctx context.Context, s Source, uri string) (*fetchedS
 	f := &fetchedSource{release: rel}
 	if s.Origin != "" && !strings.EqualFold(rel.Origin, s.Origin) {
 		if s.guess {
-			f.foreign = true
+			f.leftOut = fmt.Sprintf("is of origin %q", rel.Origin)
 			return f, nil
 		}
-		return nil, fmt.Errorf("%s: its origin is %q, not %q", base, rel.Origin, s.Origin)
+		return nil, fmt.Errorf("%s: its origin is %q, not %q", redact(base), rel.Origin, s.Origin)
 	}
 	components := s.Components
 	if s.Flat() {
@@ -188,11 +191,12 @@ func distURL(uri, suite string) string {
 // release fetches and verifies InRelease, or Release and Release.gpg where there is none.
 func (l *Loader) release(ctx context.Context, s Source, base string) (*Release, error) {
 	now := l.Now()
-	data, err := l.Client.readAll(ctx, base+"InRelease", maxRelease)
+	name := cmp.Or(s.options.inRelease, "InRelease")
+	data, err := l.Client.readAll(ctx, base+escapePath(name), maxRelease)
 	if err == nil {
-		return parseInRelease(base+"InRelease", data, s, now)
+		return parseInRelease(redact(base)+name, data, s, now)
 	}
-	if !isNotFound(err) {
+	if !isNotFound(err) || s.options.inRelease != "" {
 		return nil, err
 	}
 	if data, err = l.Client.readAll(ctx, base+"Release", maxRelease); err != nil {
@@ -201,11 +205,11 @@ func (l *Loader) release(ctx context.Context, s Source, base string) (*Release, 
 	signature, err := l.Client.readAll(ctx, base+"Release.gpg", maxSignature)
 	if err != nil {
 		if isNotFound(err) {
-			return nil, &SignatureError{URL: base + "Release", Keys: s.Keys}
+			return nil, &SignatureError{URL: redact(base) + "Release", Keys: s.Keys}
 		}
 		return nil, err
 	}
-	return parseDetached(base+"Release", data, signature, s, now)
+	return parseDetached(redact(base)+"Release", data, signature, s, now)
 }
 
 // component fetches the Packages files of one component: for the architecture, and for "all" where the archive
@@ -225,11 +229,11 @@ func (l *Loader) component(ctx context.Context, rel *Release, base, component st
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, fetchedIndex{base + file.path, filepath.Ext(file.path), data, plain})
+		list = append(list, fetchedIndex{redact(base) + file.path, filepath.Ext(file.path), data, plain})
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%s: has no packages for component %q, architecture %s (components %s; architectures %s)",
-			base, component, l.Arch, strings.Join(rel.Components, " "), strings.Join(rel.Archs, " "))
+			redact(base), component, l.Arch, strings.Join(rel.Components, " "), strings.Join(rel.Archs, " "))
 	}
 	return list, nil
 }
@@ -237,14 +241,14 @@ func (l *Loader) component(ctx context.Context, rel *Release, base, component st
 // index returns a file that a Release lists, from the cache if it is there.
 func (l *Loader) index(ctx context.Context, rel *Release, base string, file indexFile) ([]byte, error) {
 	if file.size > maxIndex {
-		return nil, fmt.Errorf("%s: %d bytes are too many for an index", base+file.path, file.size)
+		return nil, fmt.Errorf("%s: %d bytes are too many for an index", redact(base)+file.path, file.size)
 	}
 	cached := filepath.Join(l.Cache, file.sha256)
 	if data, err := os.ReadFile(cached); err == nil && file.matches(data) {
 		return data, nil
 	}
 	addresses := []string{base + escapePath(file.path)}
-	if rel.ByHash {
+	if rel.ByHash && rel.Source.options.byHash != "no" || rel.Source.options.byHash == "force" {
 		dir := escapePath(file.path[:strings.LastIndexByte(file.path, '/')+1])
 		addresses = slices.Insert(addresses, 0, base+dir+"by-hash/SHA256/"+file.sha256)
 	}

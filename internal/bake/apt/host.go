@@ -3,13 +3,17 @@ package apt
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,11 +26,11 @@ type Source struct {
 	URIs       []string // of the same archive, tried in this order; without "/" at the end
 	Suite      string   // "bookworm-security"; ends in "/" for a flat archive
 	Components []string // none for a flat archive
-	Archs      []string // that the source is limited to; none: any
 	Keys       Keyring  // that may sign it
 	Origin     string   // what Origin in the Release must be, without regard to case; "" for anything
 	Where      string   // what names it: "etc/apt/sources.list:3"
 
+	options sourceOptions
 	guess   bool  // of the host, maybe of another origin: then it is left out, which is no error
 	problem error // why it can't be used, told when it is needed
 }
@@ -72,11 +76,22 @@ func HostSources(root string) (*Host, error) {
 			err = p.oneLine(data)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), withoutLogins(err))
 		}
 		h.Sources = append(h.Sources, p.sources...)
 	}
 	return h, nil
+}
+
+// logins are what addresses in a text may say of who asks.
+var logins = regexp.MustCompile(`//[^\s"]*@`)
+
+// withoutLogins hides logins in what a syntax error cites.
+func withoutLogins(err error) error {
+	if se, ok := errors.AsType[*control.SyntaxError](err); ok {
+		return &control.SyntaxError{Line: se.Line, Msg: logins.ReplaceAllString(se.Msg, "//***@")}
+	}
+	return err
 }
 
 // sourceFiles returns sources.list and what is in sources.list.d, sorted, relative to dir.
@@ -153,13 +168,6 @@ type sourceParser struct {
 	sources []Source
 }
 
-// options of one entry, as both formats have them.
-type sourceOptions struct {
-	signedBy string
-	trusted  bool
-	archs    []string
-}
-
 // oneLine reads the format of sources.list.
 func (p *sourceParser) oneLine(data []byte) error {
 	lines := bufio.NewScanner(bytes.NewReader(data))
@@ -219,7 +227,7 @@ scan:
 	}
 	for i, w := range raw {
 		if i == 1 && strings.HasPrefix(w, "[") {
-			if opts, err = parseOptions(strings.Trim(w, "[]")); err != nil {
+			if opts, err = lineOptions(strings.Trim(w, "[]")); err != nil {
 				return nil, opts, err
 			}
 			continue
@@ -227,27 +235,6 @@ scan:
 		words = append(words, strings.Trim(w, `"`))
 	}
 	return words, opts, nil
-}
-
-func parseOptions(text string) (sourceOptions, error) {
-	var o sourceOptions
-	for w := range strings.FieldsSeq(text) {
-		key, value, ok := strings.Cut(w, "=")
-		if !ok {
-			return o, fmt.Errorf("option %q has no value", w)
-		}
-		switch strings.TrimRight(key, "+-") {
-		case "arch":
-			if key == "arch" {
-				o.archs = strings.Split(value, ",")
-			}
-		case "signed-by":
-			o.signedBy = strings.ReplaceAll(value, ",", " ")
-		case "trusted":
-			o.trusted = isYes(value)
-		}
-	}
-	return o, nil
 }
 
 // deb822 reads the format of .sources.
@@ -262,11 +249,13 @@ func (p *sourceParser) deb822(data []byte) error {
 			}
 			return err
 		}
-		if s.Has("Enabled") && !isYes(s.Get("Enabled")) || !slices.Contains(strings.Fields(s.Get("Types")), "deb") {
+		if isNo(s.Get("Enabled")) || !slices.Contains(strings.Fields(s.Get("Types")), "deb") {
 			continue
 		}
-		opts := sourceOptions{trusted: isYes(s.Get("Trusted")), archs: strings.Fields(s.Get("Architectures"))}
-		opts.signedBy = strings.Join(control.Lines(s.Get("Signed-By")), "\n")
+		opts, err := stanzaOptions(s)
+		if err != nil {
+			return &control.SyntaxError{Line: s.Line, Msg: err.Error()}
+		}
 		where := fmt.Sprintf("%s:%d", p.file, s.Line)
 		uris, suites := strings.Fields(s.Get("URIs")), strings.Fields(s.Get("Suites"))
 		if len(uris) == 0 || len(suites) == 0 {
@@ -278,20 +267,11 @@ func (p *sourceParser) deb822(data []byte) error {
 	}
 }
 
-// isYes is how apt reads a boolean: what is not known as "yes" is no.
-func isYes(v string) bool {
-	switch strings.ToLower(strings.TrimSpace(v)) {
-	case "yes", "true", "with", "on", "enable", "1":
-		return true
-	}
-	return false
-}
-
 // add expands one entry into a Source for each address and suite.
 func (p *sourceParser) add(where string, uris, suites, components []string, o sourceOptions) error {
 	keys, problem := p.signedBy(o.signedBy)
-	if o.trusted {
-		problem = &trustedError{where}
+	if o.trusted != "" {
+		problem = &trustedError{where, o.trusted}
 	}
 	for _, uri := range uris {
 		mirrors, err := p.mirrors(uri)
@@ -305,7 +285,7 @@ func (p *sourceParser) add(where string, uris, suites, components []string, o so
 				return fmt.Errorf("suite %q: components go with a suite, and none with one that ends in \"/\"", suite)
 			}
 			p.sources = append(p.sources, Source{URIs: mirrors, Suite: suite, Components: components,
-				Archs: o.archs, Keys: keys, Where: where, problem: uriProblem})
+				Keys: keys, Where: where, options: o, problem: uriProblem})
 		}
 	}
 	return nil
@@ -313,27 +293,42 @@ func (p *sourceParser) add(where string, uris, suites, components []string, o so
 
 // mirrors returns the addresses behind one: itself, or the list that a mirror+file: names.
 func (p *sourceParser) mirrors(uri string) ([]string, error) {
-	list, isList := strings.CutPrefix(uri, "mirror+file:")
+	name, isList := strings.CutPrefix(uri, "mirror+file:")
 	if !isList {
 		return []string{strings.TrimRight(uri, "/")}, checkURI(uri)
 	}
-	data, err := os.ReadFile(filepath.Join(p.root, path.Clean("/"+list)))
+	data, err := os.ReadFile(filepath.Join(p.root, path.Clean("/"+name)))
 	if err != nil {
 		return []string{uri}, fmt.Errorf("list of mirrors: %w", err)
 	}
-	var uris []string
+	type mirror struct {
+		uri      string
+		priority int
+	}
+	var list []mirror
 	for line := range strings.Lines(string(data)) {
-		words := strings.Fields(line) // an address, then what apt may know about it
+		words := strings.Fields(line) // an address, then what apt may know about it: apt-transport-mirror(1)
 		if len(words) == 0 || words[0][0] == '#' {
 			continue
 		}
 		if err := checkURI(words[0]); err != nil {
-			return []string{uri}, fmt.Errorf("list of mirrors %s: %w", list, err)
+			return []string{uri}, fmt.Errorf("list of mirrors %s: %w", name, err)
 		}
-		uris = append(uris, strings.TrimRight(words[0], "/"))
+		m := mirror{strings.TrimRight(words[0], "/"), math.MaxInt}
+		for _, w := range words[1:] {
+			if v, ok := strings.CutPrefix(w, "priority:"); ok {
+				fmt.Sscan(v, &m.priority) // one that is no number is none
+			}
+		}
+		list = append(list, m)
 	}
-	if len(uris) == 0 {
-		return []string{uri}, fmt.Errorf("list of mirrors %s: names none", list)
+	if len(list) == 0 {
+		return []string{uri}, fmt.Errorf("list of mirrors %s: names none", name)
+	}
+	slices.SortStableFunc(list, func(a, b mirror) int { return cmp.Compare(a.priority, b.priority) })
+	var uris []string
+	for _, m := range list {
+		uris = append(uris, m.uri)
 	}
 	return uris, nil
 }
@@ -341,9 +336,14 @@ func (p *sourceParser) mirrors(uri string) ([]string, error) {
 // checkURI refuses addresses that we have no way to read.
 func checkURI(uri string) error {
 	scheme, rest, ok := strings.Cut(uri, ":")
+	_, err := url.Parse(uri)
 	switch {
 	case !ok || rest == "":
 		return fmt.Errorf("address %q: no scheme, as in https://", uri)
+	case scheme == "cdrom":
+		return &discError{uri}
+	case err != nil:
+		return fmt.Errorf("address %s: malformed", redact(uri)) // err has all of it
 	case scheme == "http" || scheme == "https" || scheme == "file" || scheme == "copy":
 		return nil
 	}
@@ -361,14 +361,33 @@ func (e *schemeError) Hint() string {
 	return "name an archive on the network or on disk with mirror: in the recipe"
 }
 
-// trustedError means that a source asks to be believed without a signature.
-type trustedError struct{ where string }
+// discError means that an archive is on discs, which only apt knows.
+type discError struct{ uri string }
+
+func (e *discError) Error() string {
+	return fmt.Sprintf("address %s: discs are not read", e.uri)
+}
+
+func (e *discError) Hint() string {
+	return "copy the disc to a directory and name that with mirror: file:… in the recipe, or name an archive on the network"
+}
+
+// trustedError means that a source asks to be believed without a signature, or not to be believed at all.
+type trustedError struct{ where, value string }
 
 func (e *trustedError) Error() string {
+	if e.value == "no" {
+		return fmt.Sprintf("source at %s: trusted=no says not to believe it", e.where)
+	}
 	return fmt.Sprintf("source at %s: trusted=yes asks to believe it without a signature, which is never done", e.where)
 }
 
-func (e *trustedError) Hint() string { return "sign the archive and name its key with Signed-By" }
+func (e *trustedError) Hint() string {
+	if e.value == "no" {
+		return "name another archive with mirror: and its keys with keys: in the recipe"
+	}
+	return "sign the archive and name its key with Signed-By, or name another with mirror: and keys: in the recipe"
+}
 
 // signedBy returns the keys that a Signed-By value names: key files, fingerprints of trusted keys, or a key
 // block itself. Without a value it is every trusted key.

@@ -135,7 +135,7 @@ func TestSelect(t *testing.T) {
 			[]string{"debian/bookworm http://a.example/debian bookworm main", "debian/bookworm-updates http://a.example/debian bookworm-updates main",
 				"debian/bookworm-security http://a.example/security bookworm-security main"}, ""},
 		{"cdrom", "Types: deb\nURIs: cdrom:[Debian]/\nSuites: bookworm\nComponents: main\n", release, true,
-			Want{Distro: "debian", Suite: "bookworm"}, nil, "cdrom: is not supported"},
+			Want{Distro: "debian", Suite: "bookworm"}, nil, "cdrom:[Debian]/: discs are not read"},
 		{"keyring that isn't there", "Types: deb\nURIs: http://a.example\nSuites: bookworm\nComponents: main\nSigned-By: /no/such.gpg\n", release, true,
 			Want{Distro: "debian", Suite: "bookworm"}, nil, "no/such.gpg"},
 		{"bad mirror", "", "", true, Want{Distro: "debian", Suite: "trixie", Mirror: "ftp://m.example"}, nil, "ftp: is not supported"},

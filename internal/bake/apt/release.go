@@ -27,7 +27,7 @@ type Release struct {
 	Codename     string
 	Version      string
 	Date         time.Time
-	ValidUntil   time.Time // zero: for ever
+	ValidUntil   time.Time // as the source's options have it; zero: for ever
 	Components   []string
 	Archs        []string
 	NotAutomatic bool
@@ -123,6 +123,7 @@ func parseRelease(url string, text []byte, signers []string, src Source, now tim
 			return nil, fmt.Errorf("%s: Valid-Until: %w", url, err)
 		}
 	}
+	r.ValidUntil = src.options.validUntil(r.Date, r.ValidUntil)
 	if r.indexes, err = parseIndexList(s.Get("SHA256")); err != nil {
 		return nil, fmt.Errorf("%s: SHA256: %w", url, err)
 	}

@@ -1,6 +1,7 @@
 package apt
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -57,6 +58,10 @@ func (h *Host) Select(w Want) ([]Source, error) {
 			found = h.inSuite(own, func(pocket string) string { return pocketSuite(w.Suite, pocket) })
 		}
 	}
+	disc := func(s Source) bool { _, is := errors.AsType[*discError](s.problem); return is }
+	if slices.ContainsFunc(found, func(s Source) bool { return !disc(s) }) {
+		found = slices.DeleteFunc(found, disc) // apt does without its discs, too
+	}
 	for i := range found {
 		s := &found[i]
 		if s.problem != nil {
@@ -77,7 +82,8 @@ func (h *Host) Select(w Want) ([]Source, error) {
 	return found, nil
 }
 
-// inSuite returns copies of the host's sources of a suite and its pockets, under the name that rename gives.
+// inSuite returns copies of the host's sources of a suite and its pockets, under the name that rename gives: those with
+// main, and with the components that other lines name of the same archive and suite.
 func (h *Host) inSuite(suite string, rename func(pocket string) string) []Source {
 	var found []Source
 	for _, pocket := range pockets {
@@ -85,11 +91,28 @@ func (h *Host) inSuite(suite string, rename func(pocket string) string) []Source
 			if s.Suite != suite+pocket || !slices.Contains(s.Components, "main") {
 				continue
 			}
+			s.Components = h.components(s)
 			s.Suite = rename(pocket)
 			found = append(found, s)
 		}
 	}
 	return found
+}
+
+// components are those of every entry for the archive and suite of s, in the order of the entries.
+func (h *Host) components(s Source) []string {
+	list := slices.Clone(s.Components)
+	for _, o := range h.Sources {
+		if o.Suite != s.Suite || !slices.Equal(o.URIs, s.URIs) || o.problem != nil {
+			continue
+		}
+		for _, c := range o.Components {
+			if !slices.Contains(list, c) {
+				list = append(list, c)
+			}
+		}
+	}
+	return list
 }
 
 // slashSecurity are the Debian suites whose security suite is SUITE/updates.

@@ -194,7 +194,7 @@ func (u *Universe) AddFile(s *control.Stanza, path string, size int64, sha256 st
 	return p, nil
 }
 
-// add returns nil for a package of another architecture.
+// add returns nil for a package of another architecture, or that the source's options leave out.
 func (u *Universe) add(s *control.Stanza, rel *Release, local localFile) (*Package, error) {
 	name, arch := string(s.Bytes("Package")), string(s.Bytes("Architecture"))
 	switch {
@@ -205,6 +205,9 @@ func (u *Universe) add(s *control.Stanza, rel *Release, local localFile) (*Packa
 	case arch == u.Arch:
 		arch = u.Arch
 	default:
+		return nil, nil
+	}
+	if rel != nil && rel.Source.options.leavesOut(name) {
 		return nil, nil
 	}
 	n := u.intern(name)

@@ -497,7 +497,11 @@ func (c *checker) url(place, s string, schemes ...string) {
 	case !slices.Contains(schemes, u.Scheme):
 		c.bad(place, "", "%s: want a URL with %s, not %q", place, strings.Join(schemes, ", "), s)
 	case u.User != nil:
-		c.bad(place, "use apt's auth.conf or the host's netrc", "%s: a URL with a user or password in it", place)
+		hint := "put the login into apt's auth.conf, see apt_auth.conf(5)"
+		if strings.HasSuffix(place, ".url") {
+			hint = "put the file beside the recipe, as source"
+		}
+		c.bad(place, hint, "%s: a URL with a user or password in it", place)
 	case u.Scheme != "file" && u.Hostname() == "":
 		c.bad(place, "", "%s: %q names no host", place, s)
 	case u.Scheme == "file" && (u.Host != "" || checkPath(u.Path) != nil && checkPath(strings.TrimSuffix(u.Path, "/")) != nil):

@@ -11,7 +11,10 @@ import (
 
 // An Apt is the real apt-get on a root directory of its own, with nothing installed. Nothing of the machine's
 // is read or touched.
-type Apt struct{ Root string }
+type Apt struct {
+	Root string
+	Env  []string // more of the environment: no proxy is taken from the test's own
+}
 
 // keyrings is where sources have their keys. apt takes the path as it is, below no root.
 const keyrings = "/usr/share/keyrings/"
@@ -61,15 +64,18 @@ func (a *Apt) Write(tb testing.TB, name, text string) {
 	}
 }
 
-// Run runs apt-get and returns what it prints. No proxy of the environment is used.
-func (a *Apt) Run(args ...string) (string, error) {
-	cmd := exec.Command("apt-get", args...)
+// Run runs apt-get and returns what it prints.
+func (a *Apt) Run(args ...string) (string, error) { return a.Command("apt-get", args...) }
+
+// Command runs a program of apt as Run does.
+func (a *Apt) Command(name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); !strings.HasSuffix(strings.ToLower(name), "_proxy") {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, "APT_CONFIG="+filepath.Join(a.Root, "apt.conf"), "LC_ALL=C")
+	cmd.Env = append(append(cmd.Env, "APT_CONFIG="+filepath.Join(a.Root, "apt.conf"), "LC_ALL=C"), a.Env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
