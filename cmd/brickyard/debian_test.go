@@ -134,14 +134,14 @@ func testDpkg(t *testing.T, b *bakery, digest string) {
 	}
 }
 
-// testStepAgain bakes with other files in a home that has the root for the steps from the bake before, and in one
-// that has not: what steps find, and what comes out, is the same.
+// testStepAgain bakes with other files in a home that has the root for the steps from the bake before, in one
+// that has not, and in one that has lost all unpacked files: what steps find, and what comes out, is the same.
 func testStepAgain(t *testing.T, first *bakery) {
 	files := map[string]string{"recipe.yaml": variant(t, `files: [{path: /etc/motd, content: "small\n"}]`,
 		`files: [{path: /etc/motd, content: "other\n"}, {path: /etc/new/deep, content: x}, {path: /etc/cron.d, content: "a file where a directory was"}]
 links: [{path: /etc/issue, to: motd}]`)}
 	files["recipe.yaml"] = strings.Replace(files["recipe.yaml"], "run: [", `run: ["test $(cat /etc/issue)$(cat /etc/new/deep) = otherx && test -f /etc/cron.d && echo >> /etc/motd", `, 1)
-	kept, bare := copyHome(t, first, files), copyHome(t, first, files)
+	kept, bare, lost := copyHome(t, first, files), copyHome(t, first, files), copyHome(t, first, files)
 	roots, err := filepath.Glob(filepath.Join(bare.home, "roots", "*"))
 	if err != nil || len(roots) != 1 {
 		t.Fatalf("roots of the bake before: %v, %v; want one", roots, err)
@@ -150,11 +150,13 @@ links: [{path: /etc/issue, to: motd}]`)}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(roots[0]); err != nil {
-		t.Fatal(err)
+	for _, gone := range []string{roots[0], filepath.Join(lost.home, "roots"), filepath.Join(lost.home, "files")} {
+		if err := os.RemoveAll(gone); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var digests []string
-	for _, b := range []*bakery{kept, bare} {
+	for _, b := range []*bakery{kept, bare, lost} {
 		b.write(t, "recipe.lock", first.read(t, "recipe.lock"))
 		b.must(t, "lock", "recipe.yaml")
 		digests = append(digests, b.bake(t))
@@ -169,8 +171,8 @@ links: [{path: /etc/issue, to: motd}]`)}
 			t.Errorf("/etc/motd: %q", motd)
 		}
 	}
-	if digests[0] != digests[1] {
-		t.Errorf("with a root from before %s, without %s", digests[0], digests[1])
+	if digests[0] != digests[1] || digests[0] != digests[2] {
+		t.Errorf("with a root from before, without, and without files: %v", digests)
 	}
 	again := copyHome(t, kept, map[string]string{"recipe.yaml": first.read(t, "recipe.yaml"), "recipe.lock": first.read(t, "recipe.lock")})
 	if err := os.RemoveAll(filepath.Join(again.home, "notes", "bake")); err != nil {

@@ -208,13 +208,24 @@ func (b *Baker) Bake(ctx context.Context, r *recipe.Recipe, lock *recipe.Lock, b
 	if w.slim, err = recipe.Slim(r.Slim); err != nil {
 		return nil, err
 	}
+	img, err = w.attempt(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		// A file of packages that were found done is not in the store any more: they are made again.
+		w.careful = true
+		img, err = w.attempt(ctx, key)
+	}
+	return img, err
+}
+
+// attempt bakes, and notes what was made. When it fails, what was unpacked and configured is good: the next bake
+// need not do it again.
+func (w *work) attempt(ctx context.Context, key string) (*Image, error) {
 	builder := w.builder()
-	img, err = w.bake(ctx, builder)
+	img, err := w.bake(ctx, builder)
 	if err == nil {
 		img.Fresh = true
 		err = errors.Join(w.note("bake", key, img), w.note(kindImage, img.Manifest.Hex(), img))
 	}
-	// When it failed, what was unpacked and configured is good: the next bake need not do it again.
 	cerr := w.batch.Commit()
 	if err == nil && cerr == nil {
 		err = builder.Settle()
@@ -233,6 +244,9 @@ type work struct {
 	base  *Base
 	epoch int64
 	slim  recipe.Matcher
+	// careful looks whether all files of packages that were found done are there. It takes as long as all the rest, and
+	// few of the files will be asked for.
+	careful bool
 
 	mu    sync.Mutex // guards batch
 	batch *store.Batch
@@ -434,7 +448,7 @@ func (w *work) findPacked(key string) (got packed, root tree.Tree, err error) {
 	if err := w.whole(got.Layers, got.Owners); err != nil {
 		return got, nil, err
 	}
-	if root, err = w.Store.Tree(got.Root); err == nil {
+	if root, err = w.Store.Tree(got.Root); err == nil && w.careful {
 		err = w.Store.HasFiles(root)
 	}
 	return got, root, err
