@@ -135,9 +135,20 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 	root.SetHelpCommand(helpCmd(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), cobraUsage, ourUsage, 1))
 	mindUsage(root)
 	return root
 }
+
+// cobra shows a command that has commands with two lines of usage, since it can be run: to say which there are.
+const (
+	cobraUsage = `{{if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} [command]{{end}}`
+	ourUsage = `{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND{{else}}
+  {{.UseLine}}{{end}}`
+)
 
 // defaultHome is /var/lib/brickyard for root, else a directory of the user's own (XDG Base Directory Specification:
 // what is relative is invalid and ignored). It is "" for a user who has none.

@@ -88,6 +88,25 @@ func TestHelpOfEveryCommand(t *testing.T) {
 	})
 }
 
+func TestHelpHasOneLineOfUsage(t *testing.T) {
+	env, _, _ := testEnv()
+	all(rootCmd(env), func(c *cobra.Command) {
+		args := append(strings.Fields(c.CommandPath())[1:], "--help")
+		stdout, _, _ := by(t, t.TempDir(), args...)
+		_, usage, ok := strings.Cut(stdout, "Usage:\n")
+		usage, _, _ = strings.Cut(usage, "\n\n")
+		if ok && strings.Count(usage, "\n") > 0 {
+			t.Errorf("%s:\n%s", c.CommandPath(), usage)
+		}
+	})
+	for command, want := range map[string]string{"": "  brickyard COMMAND", "completion ": "  brickyard completion COMMAND", "images ": "  brickyard images [FILTER…] [flags]"} {
+		stdout, _, code := by(t, t.TempDir(), strings.Fields(command+"--help")...)
+		if !strings.Contains(stdout, "\nUsage:\n"+want+"\n\n") || code != 0 {
+			t.Errorf("%s--help: exit code %d\n%s", command, code, stdout)
+		}
+	}
+}
+
 func TestExitCodesAndHints(t *testing.T) {
 	home, _, web, _ := webHome(t)
 	for _, tt := range []struct {
@@ -109,7 +128,7 @@ func TestExitCodesAndHints(t *testing.T) {
 		{"tag web:1.0 Web", 2, "brickyard: \"Web\" is not a name:tag: names are"},
 		{"untag web:3", 1, "brickyard: no image web:3\nhint: there is web:1.0, web:1.1\n"},
 		{"export web:1.0", 2, "brickyard: --to FILE is missing; - is stdout\nhint: see: brickyard export --help\n"},
-		{"export web:1.0 --to x --format zip", 2, "brickyard: no format \"zip\": there are [oci-archive docker-archive rootfs]\n"},
+		{"export web:1.0 --to x --format zip", 2, "brickyard: no format \"zip\": there are oci-archive, docker-archive, rootfs\n"},
 		{"export web:1.0 --to x --name :", 2, "brickyard: \":\" is not a name:tag"},
 		{"images", 0, ""},
 		{"help exit-codes", 0, ""},
@@ -150,6 +169,8 @@ func TestGlobalFlagsBeforeTheCommand(t *testing.T) {
 func TestReport(t *testing.T) {
 	done, cancel := context.WithCancel(context.Background())
 	cancel()
+	fail := func(path string, err error) error { return &os.PathError{Op: "write", Path: path, Err: err} }
+	const room = "hint: make room where /h is, or name another home with --home; /h/indexes may be deleted, and /h/roots while nothing runs\n"
 	for _, tt := range []struct {
 		name   string
 		ctx    context.Context
@@ -163,12 +184,22 @@ func TestReport(t *testing.T) {
 		{"error", t.Context(), errors.New("disk full"), 1, "brickyard: disk full\n"},
 		{"error with a code", t.Context(), &exitError{13, errors.New("no key")}, 13, "brickyard: no key\n"},
 		{"closed pipe", t.Context(), &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}, 1, ""},
+		{"disk of the home", t.Context(), fail("/h/tmp/blob-1", syscall.ENOSPC), 1, "brickyard: write /h: no space left on device\n" + room},
+		{"quota", t.Context(), fail("/h/blobs/x", syscall.EDQUOT), 1, "brickyard: write /h/blobs/x: disk quota exceeded\n" + room},
+		{"disk elsewhere", t.Context(), fail("/out/x.tar", syscall.ENOSPC), 1, "brickyard: write /out/x.tar: no space left on device\nhint: make room where /out/x.tar is\n"},
+		{"home that can't be written to", t.Context(), fail("/h/locks/tags", syscall.EROFS), 1, "brickyard: write /h/locks/tags: read-only file system\n" +
+			"hint: name another home with --home, or have the file system of this one mounted to be written to\n"},
+		{"another user's home", t.Context(), &os.LinkError{Op: "rename", Old: "/h/tmp/x", New: "/h/blobs/x", Err: syscall.EACCES}, 1, "brickyard: write /h/blobs/x: permission denied\n" +
+			"hint: this home is another user's, or parts of it are: call as that user, or name a home of your own with --home\n"},
+		{"beside the home", t.Context(), fail("/hh/x", syscall.EACCES), 1, "brickyard: write /hh/x: permission denied\n"},
+		{"its own hint", t.Context(), &hintedError{fail("/h/x", syscall.ENOSPC), "buy a disk"}, 1, "brickyard: write /h/x: no space left on device\nhint: buy a disk\n"},
 		{"interrupted", done, fmt.Errorf("fetch: %w", context.Canceled), 130, "brickyard: interrupted\n"},
 		{"failed while interrupted", done, errors.New("dpkg: killed"), 130, "brickyard: interrupted: dpkg: killed\n"},
 		{"done in spite of an interrupt", done, nil, 0, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env, _, stderr := testEnv()
+			env.home = "/h"
 			if got := env.report(tt.ctx, tt.err); got != tt.code || stderr.String() != tt.stderr {
 				t.Errorf("report = %d, %q, want %d, %q", got, stderr, tt.code, tt.stderr)
 			}

@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"brickyard/internal/catalog/export"
 	"brickyard/internal/catalog/index"
+	"brickyard/internal/store"
 	"brickyard/internal/tree"
 
 	"github.com/spf13/cobra"
@@ -101,11 +103,19 @@ func (env *Env) checkExport(to, name string, f export.Format) error {
 	case to == "":
 		return errors.New("--to FILE is missing; - is stdout")
 	case !slices.Contains(export.Formats(), f):
-		return fmt.Errorf("no format %q: there are %v", f, export.Formats())
+		return fmt.Errorf("no format %q: there are %s", f, formatNames())
 	case to == "-" && env.OutTTY:
 		return errors.New("an archive is nothing for a terminal: redirect stdout, or name a file")
 	}
 	return nil
+}
+
+func formatNames() string {
+	var names []string
+	for _, f := range export.Formats() {
+		names = append(names, string(f))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (env *Env) export(ctx context.Context, x *export.Exporter, f export.Format, to string) error {
@@ -148,20 +158,37 @@ func writeFile(path string, write func(io.Writer) error, size *int64) error {
 		}
 		return errors.Join(write(f), f.Close())
 	}
-	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())
+	tmp := filepath.Join(filepath.Dir(path), ".export-"+rand.Text())
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return err
+		return store.WriteError(path, err)
 	}
-	err = write(f)
+	err = write(tempFile{f, path})
 	if err == nil {
 		*size, err = f.Seek(0, io.SeekCurrent)
+		if err = errors.Join(err, f.Sync()); err == nil {
+			err = os.Rename(tmp, path)
+		}
+		if err != nil {
+			err = store.WriteError(path, err)
+		}
 	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(tmp)
 	}
 	return err
+}
+
+// A tempFile will be the file at path.
+type tempFile struct {
+	io.Writer
+	path string
+}
+
+func (t tempFile) Write(p []byte) (int, error) {
+	n, err := t.Writer.Write(p)
+	if err != nil {
+		err = store.WriteError(t.path, err)
+	}
+	return n, err
 }

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -113,19 +116,69 @@ func (env *Env) report(ctx context.Context, err error) int {
 		fmt.Fprintf(env.Stderr, "brickyard: interrupted: %v\n", err)
 		return exitInterrupted
 	}
-	fmt.Fprintf(env.Stderr, "%s %v\n", env.paint(env.ErrTTY, red, "brickyard:"), err)
-	for line := range strings.Lines(hintFor(err)) {
+	fmt.Fprintf(env.Stderr, "%s %s\n", env.paint(env.ErrTTY, red, "brickyard:"), env.text(err))
+	for line := range strings.Lines(env.hint(err)) {
 		fmt.Fprintf(env.Stderr, "%s %s\n", env.paint(env.ErrTTY, bold, "hint:"), strings.TrimSuffix(line, "\n"))
 	}
 	return code
 }
 
-// hintFor says what to do about err, "" when there is nothing to say; several lines are several hints.
-func hintFor(err error) string {
-	if h, ok := errors.AsType[hinter](err); ok {
+// hint says what to do about err, "" when there is nothing to say; several lines are several hints.
+func (env *Env) hint(err error) string {
+	if h, ok := errors.AsType[hinter](err); ok && h.Hint() != "" {
 		return h.Hint()
 	}
+	path, ok := failedPath(err)
+	if !ok {
+		return ""
+	}
+	home, atHome := env.inHome(path)
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		if atHome {
+			return fmt.Sprintf("make room where %[1]s is, or name another home with --home; %[1]s/indexes may be deleted, and %[1]s/roots while nothing runs", home)
+		}
+		return "make room where " + path + " is"
+	case errors.Is(err, syscall.EROFS) && atHome:
+		return "name another home with --home, or have the file system of this one mounted to be written to"
+	case errors.Is(err, fs.ErrPermission) && atHome:
+		return "this home is another user's, or parts of it are: call as that user, or name a home of your own with --home"
+	}
 	return ""
+}
+
+// text is what err says, without the names of files that are there only while something is written.
+func (env *Env) text(err error) string {
+	text := err.Error()
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		text = strings.ReplaceAll(text, e.Error(), (&fs.PathError{Op: "write", Path: e.New, Err: e.Err}).Error())
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		if home, in := env.inHome(e.Path); in && strings.HasPrefix(e.Path, home+"/tmp/") {
+			text = strings.ReplaceAll(text, e.Path, home)
+		}
+	}
+	return text
+}
+
+// failedPath is the file that could not be read or written.
+func failedPath(err error) (string, bool) {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Path, true
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.New, true
+	}
+	return "", false
+}
+
+// inHome says whether a file is in the home, and what that is as an absolute path.
+func (env *Env) inHome(path string) (home string, in bool) {
+	home, err := filepath.Abs(env.home)
+	if err != nil || env.home == "" {
+		return "", false
+	}
+	return home, path == home || strings.HasPrefix(path, home+"/")
 }
 
 // Select Graphic Rendition parameters (ECMA-48, 8.3.117).

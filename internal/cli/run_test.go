@@ -78,6 +78,7 @@ func (b *bench) brickyard(stdin string, args ...string) (code int, stdout, stder
 func TestRun(t *testing.T) {
 	b := newBench(t)
 	const volume = "hint: -v takes NAME|DIR:PATH[:ro] here; to see more of what is going on, say --verbose, or -v before run\n"
+	runtimes := runtimesHint(t)
 	const state = "state in /data is gone when this run ends; -v NAME:/data keeps it\n"
 	file := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(file, []byte("of the host"), 0o644); err != nil {
@@ -116,7 +117,9 @@ func TestRun(t *testing.T) {
 		{"-it tiny:1 sh", "", 2, "", "brickyard: unknown shorthand flag: 'i' in -it\nhint: leave it out: what comes on stdin goes to the instance\n"},
 		{"--rm tiny:1 sh", "", 2, "", "brickyard: unknown flag: --rm\nhint: leave it out: nothing is left of an instance when it ends\n"},
 		{"--memory 1t tiny:1", "", 2, "", "brickyard: memory \"1t\": not a number of bytes, as 512m or 2g\nhint: see: brickyard run --help\n"},
-		{"--runtime nope tiny:1", "", 1, "", "brickyard: no OCI runtime \"nope\" in PATH\nhint: apt install nope, or name another with --runtime\n"},
+		{"--runtime nope tiny:1", "", 1, "", "brickyard: no OCI runtime \"nope\" in PATH\n" + runtimes},
+		{"--runtime ./nope tiny:1", "", 1, "", "brickyard: there is no OCI runtime ./nope\n" + runtimes},
+		{"--runtime /etc/passwd tiny:1", "", 1, "", "brickyard: OCI runtime /etc/passwd: not a program that may be run\n" + runtimes},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			code, stdout, stderr := b.brickyard(tt.stdin, append([]string{"run"}, strings.Fields(tt.args)...)...)
@@ -140,6 +143,18 @@ func TestRun(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(dir, "x")); code != 0 || !ok || string(data) != "kept" || err != nil {
 		t.Errorf("--keep: got %d, %q, %q, %v", code, stderr, data, err)
 	}
+}
+
+// runtimesHint is what is said to who names a runtime that is not there, on a machine with runc and perhaps others.
+func runtimesHint(t *testing.T) string {
+	t.Helper()
+	var here []string
+	for _, r := range []string{"runc", "crun", "youki", "runsc"} {
+		if _, err := exec.LookPath(r); err == nil {
+			here = append(here, r)
+		}
+	}
+	return fmt.Sprintf("hint: this machine has %s: --runtime %s\n", strings.Join(here, ", "), here[0])
 }
 
 func TestParseMemory(t *testing.T) {

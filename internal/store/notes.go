@@ -210,11 +210,11 @@ func (s *Store) DropNote(kind, key string) error {
 }
 
 // WriteFile writes data to path so that a crash leaves the old file or the new one, and the new one
-// is on disk when it returns.
+// is on disk when it returns. An error names path.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {
-		return err
+		return WriteError(path, err)
 	}
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
@@ -223,9 +223,21 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	}
 	if err != nil {
 		os.Remove(f.Name())
-		return err
+		return WriteError(path, err)
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// WriteError is err, which came of writing a temporary file that was to become path, about path: nobody knows the
+// other name.
+func WriteError(path string, err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return &fs.PathError{Op: "write", Path: path, Err: e.Err}
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return &fs.PathError{Op: "write", Path: path, Err: e.Err}
+	}
+	return err
 }
 
 func syncDir(dir string) error {

@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -23,6 +25,21 @@ func TestDamagedNote(t *testing.T) {
 		}
 		if err := s.Cached("kind", "a", &v); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%q as a cache: %v", text, err)
+		}
+	}
+}
+
+// An error of writing a file is about that file, not about the one that was to become it.
+func TestWriteFileError(t *testing.T) {
+	dir := t.TempDir()
+	full := filepath.Join(dir, "d")
+	if err := os.MkdirAll(full+"/x", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "nowhere", "f"), full} {
+		err := WriteFile(path, nil, 0o644)
+		if err == nil || !strings.HasPrefix(err.Error(), "write "+path+": ") {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 }

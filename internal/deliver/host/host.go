@@ -134,12 +134,34 @@ func Run(ctx context.Context, st *store.Store, image Image, opts Options) (code 
 	return code, errors.Join(err, in.keep(), in.end())
 }
 
-// findRuntime looks for an OCI runtime in dirs, a PATH. Debian has it in sbin, which is not on the PATH
-// of ordinary users, so the sbin beside each bin is looked in too.
+// runtimes are the OCI runtimes that a hint looks for.
+var runtimes = []string{"runc", "crun", "youki", "runsc"}
+
+// findRuntime looks for an OCI runtime in dirs, a PATH; a name with a slash is a path.
 func findRuntime(name, dirs string) (string, error) {
 	if name == "" {
 		name = DefaultRuntime
 	}
+	if p := findProgram(name, dirs); p != "" {
+		return filepath.Abs(p)
+	}
+	hint := "apt install " + DefaultRuntime + ", or name another with --runtime"
+	here := slices.DeleteFunc(slices.Clone(runtimes), func(r string) bool { return findProgram(r, dirs) == "" })
+	if len(here) > 0 {
+		hint = "this machine has " + strings.Join(here, ", ") + ": --runtime " + here[0]
+	}
+	if strings.Contains(name, "/") {
+		if _, err := os.Stat(name); err == nil {
+			return "", hinted(hint, "OCI runtime %s: not a program that may be run", name)
+		}
+		return "", hinted(hint, "there is no OCI runtime %s", name)
+	}
+	return "", hinted(hint, "no OCI runtime %q in PATH", name)
+}
+
+// findProgram returns the path of a program, "" when there is none. Debian has runtimes in sbin, which is not on the
+// PATH of ordinary users, so the sbin beside each bin is looked in too.
+func findProgram(name, dirs string) string {
 	candidates := []string{name}
 	if !strings.Contains(name, "/") {
 		candidates = nil
@@ -152,13 +174,10 @@ func findRuntime(name, dirs string) (string, error) {
 	}
 	for _, p := range candidates {
 		if fi, err := os.Stat(p); err == nil && fi.Mode().IsRegular() && unix.Access(p, unix.X_OK) == nil {
-			return filepath.Abs(p)
+			return p
 		}
 	}
-	if strings.Contains(name, "/") {
-		return "", hinted("name another with --runtime", "there is no OCI runtime %s", name)
-	}
-	return "", hinted("apt install "+name+", or name another with --runtime", "no OCI runtime %q in PATH", name)
+	return ""
 }
 
 // newBundle judges all that can be judged before anything is made.
