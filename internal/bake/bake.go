@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -111,7 +112,10 @@ func (e *StaleLockError) Hint() string { return "brickyard lock " + e.Recipe }
 // key names all that an image is made of.
 func (b *Baker) key(r *recipe.Recipe, lock *recipe.Lock, base *Base) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%s\n", format, r.Render(), lock.Encode())
+	fmt.Fprintf(h, "%s\n%s\n", format, r.Render())
+	if err := json.NewEncoder(h).Encode(lock); err != nil { // faster than its text
+		return "", err
+	}
 	if base != nil {
 		fmt.Fprintf(h, "%s\n", base.Digest)
 	}
