@@ -340,7 +340,7 @@ func (w *work) tarball(ctx context.Context, img *Image) (tree.Tree, error) {
 	}
 	defer in.Close()
 	var buf bytes.Buffer
-	t, err := tarball.Read(in, tarball.Limits{}, func(_ string, e *tree.Entry, r io.Reader) error {
+	t, err := tarball.Read(in, tarball.Limits{NoLayer: true}, func(_ string, e *tree.Entry, r io.Reader) error {
 		return errors.Join(w.Store.AddFile(e, r, &buf), ctx.Err())
 	})
 	if err != nil {
@@ -358,7 +358,7 @@ func (w *work) tarball(ctx context.Context, img *Image) (tree.Tree, error) {
 		if gone = gone && e.Type != tree.Dir; gone {
 			kinds.add(kind, p, e)
 		}
-		return gone || e.Type == tree.Whiteout
+		return gone
 	})
 	if img.Removed, err = kinds.put(w.Store); err != nil {
 		return nil, err

@@ -21,6 +21,20 @@ var (
 type Limits struct {
 	Entries int   // default 2,000,000
 	Bytes   int64 // of all contents; default 256 GiB
+	NoLayer bool  // the stream is a root file system: a whiteout is a *WhiteoutError
+}
+
+// A WhiteoutError is something that would be called .wh.NAME. In a layer that says that NAME is gone, so no image can
+// have it.
+type WhiteoutError struct{ Path string }
+
+func (e *WhiteoutError) Error() string {
+	return fmt.Sprintf("%s: no image can have a name that begins with %s: in a layer it says what is gone", e.Path, whiteoutPrefix)
+}
+
+// Hint says what to do.
+func (e *WhiteoutError) Hint() string {
+	return "give it another name or leave it out; if this is the tar of a layer, take one of the whole root file system"
 }
 
 // Read reads a layer or a root file system. For each entry, in the stream's order, add is called with
@@ -29,7 +43,7 @@ type Limits struct {
 // replaces an earlier one. Nothing in the result leaves the root: links say whatever they say, but a
 // path that leads through one that the same stream made is refused.
 //
-// Errors: ErrPath, ErrLimit, those of add, of r, and of archive/tar.
+// Errors: ErrPath, ErrLimit, *WhiteoutError, those of add, of r, and of archive/tar.
 func Read(r io.Reader, lim Limits, add func(path string, e *tree.Entry, r io.Reader) error) (tree.Tree, error) {
 	if lim.Entries == 0 {
 		lim.Entries = 2_000_000
@@ -49,6 +63,9 @@ func Read(r io.Reader, lim Limits, add func(path string, e *tree.Entry, r io.Rea
 		}
 		if lim.Bytes -= h.Size; n >= lim.Entries || lim.Bytes < 0 {
 			return nil, fmt.Errorf("tar %s: %w", h.Name, ErrLimit)
+		}
+		if base := path.Base(h.Name); lim.NoLayer && strings.HasPrefix(base, whiteoutPrefix) {
+			return nil, &WhiteoutError{h.Name}
 		}
 		if err := readEntry(t, h, tr, add); err != nil {
 			return nil, fmt.Errorf("tar %s: %w", h.Name, err)

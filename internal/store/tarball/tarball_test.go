@@ -172,3 +172,24 @@ func TestWriteHardLinkBeforeItsFile(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A name that means in a layer that something is gone is none that a file can have, neither read nor written.
+func TestWhiteoutNames(t *testing.T) {
+	for _, name := range []string{"etc/.wh.x", "etc/.wh..wh..opq", ".wh.etc", "./a/.wh."} {
+		var buf bytes.Buffer
+		tw := tar.NewWriter(&buf)
+		if err := errors.Join(tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name}), tw.Close()); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(&buf, Limits{NoLayer: true}, hashing)
+		if e, ok := errors.AsType[*WhiteoutError](err); !ok || e.Path != name {
+			t.Errorf("Read(%q) = %v, %v", name, got, err)
+		}
+	}
+	for _, e := range []tree.Entry{{Type: tree.Regular}, {Type: tree.Dir}, {Type: tree.Symlink, Link: "x"}} {
+		err := Write(io.Discard, tree.Tree{"etc/.wh.x": e}, opener(nil))
+		if e, ok := errors.AsType[*WhiteoutError](err); !ok || e.Path != "etc/.wh.x" {
+			t.Errorf("Write: %v", err)
+		}
+	}
+}

@@ -24,6 +24,8 @@ const (
 // Write writes t as a tar stream that depends on t alone: entries sorted by path, USTAR where it holds
 // them, else PAX; no names of owners, no times but the modification time. The root's own entry is
 // written only when t has one. open gives the content of a regular file.
+//
+// Errors: *WhiteoutError for an entry whose name would be read as a whiteout; those of open and w.
 func Write(w io.Writer, t tree.Tree, open func(tree.Entry) (io.ReadCloser, error)) error {
 	tw := tar.NewWriter(w)
 	buf := make([]byte, 128<<10)
@@ -49,6 +51,9 @@ func writeEntry(tw *tar.Writer, p string, e tree.Entry, open func(tree.Entry) (i
 	if e.Type == tree.Whiteout {
 		dir, base := path.Split(p)
 		return tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: dir + whiteoutPrefix + base, ModTime: time.Unix(0, 0)})
+	}
+	if strings.HasPrefix(path.Base(p), whiteoutPrefix) {
+		return &WhiteoutError{p}
 	}
 	if err := tw.WriteHeader(header(p, e)); err != nil {
 		return err
