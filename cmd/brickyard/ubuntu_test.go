@@ -12,7 +12,9 @@ import (
 // machines are to get yet, and universe on lines of its own in sources.list.
 func jammy() *apttest.Archive {
 	a := apttest.New()
-	file := func(path, content string) []apttest.File { return []apttest.File{{Path: path, Mode: 0o755, Content: content}} }
+	file := func(path, content string) []apttest.File {
+		return []apttest.File{{Path: path, Mode: 0o755, Content: content}}
+	}
 	libc := func(version, content string) apttest.Package {
 		return apttest.Package{Name: "libc6", Version: version, Arch: "amd64", Priority: "required", MultiArch: "same", Compression: "zstd", Source: "glibc",
 			Files: append(file("lib/x86_64-linux-gnu/libc.so.6", content), apttest.File{Path: "lib64/ld-linux-x86-64.so.2", Link: "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"})}
