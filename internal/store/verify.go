@@ -1,0 +1,260 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"brickyard/internal/tree"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Fault is something in the store that is not what it should be.
+type Fault struct {
+	Path string `json:"path"` // below the home
+	Why  string `json:"why"`
+}
+
+// A Check is what Verify found.
+type Check struct {
+	Blobs, Files, Notes int
+	Bytes               int64 // of blobs and files
+	Faults              []Fault
+	// Litter are files that a process which was killed left half-written. Nothing counts on them: who needs such a
+	// file sees that it is not whole, and writes another.
+	Litter []string
+}
+
+// Verify reads everything in the store: each blob against its digest, each unpacked file against its name, which is made
+// of content, owner, mode, time and attributes, and each note. Notes of the kinds in counts, and all that they lead to,
+// must lead to what is there; what others lead to is made again when it is missed. add, if not nil, is told of bytes
+// read, from several goroutines.
+//
+// Errors: those of reading directories, and ctx.Err(). What is damaged is no error.
+func (s *Store) Verify(ctx context.Context, counts []string, add func(n int64)) (*Check, error) {
+	v := &verify{s: s, add: add, seen: map[tree.Digest]bool{}, files: map[string]bool{}}
+	if v.add == nil {
+		v.add = func(int64) {}
+	}
+	torn, err := v.bytes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.notes(ctx, counts); err != nil {
+		return nil, err
+	}
+	for _, f := range torn {
+		if v.files[strings.ReplaceAll(strings.TrimPrefix(f.Path, "files/"), "/", "")] {
+			v.check.Faults = append(v.check.Faults, f)
+		} else {
+			v.check.Litter = append(v.check.Litter, f.Path)
+		}
+	}
+	slices.SortFunc(v.check.Faults, func(a, b Fault) int { return strings.Compare(a.Path, b.Path) })
+	slices.Sort(v.check.Litter)
+	return &v.check, nil
+}
+
+// PutAside moves what is at path, below the home, to the trash: whatever can make or fetch it again, does.
+func (s *Store) PutAside(path string) error {
+	return os.Rename(s.path(path), s.path("trash", "damaged-"+strings.ReplaceAll(path, "/", "-")))
+}
+
+// verify is one run of Verify.
+type verify struct {
+	s   *Store
+	add func(int64)
+
+	check Check
+
+	seen  map[tree.Digest]bool // blobs that notes lead to
+	files map[string]bool      // keys of files in trees that notes lead to
+}
+
+func (v *verify) fault(path, format string, a ...any) {
+	v.check.Faults = append(v.check.Faults, Fault{path, fmt.Sprintf(format, a...)})
+}
+
+// bytes reads blobs and files. It returns files that do not fit their names.
+func (v *verify) bytes(ctx context.Context) (torn []Fault, err error) {
+	damaged, n, err := v.walk(ctx, "blobs", v.blob)
+	if err != nil {
+		return nil, err
+	}
+	v.check.Blobs, v.check.Faults = n, damaged
+	torn, v.check.Files, err = v.walk(ctx, "files", v.file)
+	return torn, err
+}
+
+// walk calls look for each file below dir, on all cores. look says what is wrong with it, "" for nothing, and how many bytes
+// it has.
+func (v *verify) walk(ctx context.Context, dir string, look func(ctx context.Context, path string) (why string, n int64, err error)) (bad []Fault, count int, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	var mu sync.Mutex // guards bad and v.check
+	err = filepath.WalkDir(v.s.path(dir), func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		count++
+		g.Go(func() error {
+			path := strings.TrimPrefix(p, v.s.dir+"/")
+			why, n, err := look(ctx, path)
+			if errors.Is(err, fs.ErrNotExist) { // another process put it aside
+				return nil
+			}
+			v.add(n)
+			mu.Lock()
+			defer mu.Unlock()
+			v.check.Bytes += n
+			if why != "" {
+				bad = append(bad, Fault{path, why})
+			}
+			return err
+		})
+		return ctx.Err()
+	})
+	return bad, count, errors.Join(err, g.Wait())
+}
+
+func (v *verify) blob(ctx context.Context, path string) (why string, n int64, err error) {
+	got, n, err := v.hash(ctx, path)
+	if want := filepath.Base(path); err == nil && got.Hex() != want {
+		why = "its content is " + string(got)
+	}
+	return why, n, err
+}
+
+func (v *verify) file(ctx context.Context, path string) (why string, n int64, err error) {
+	e, _, err := tree.Stat(v.s.path(path))
+	if err != nil {
+		return "", 0, err
+	}
+	if e.Type != tree.Regular {
+		return "it is no regular file", 0, nil
+	}
+	if e.Digest, n, err = v.hash(ctx, path); err != nil {
+		return "", n, err
+	}
+	if v.s.filePath(e) != v.s.path(path) {
+		why = "content, owner, mode, time or attributes are not those that its name stands for"
+	}
+	return why, n, nil
+}
+
+func (v *verify) hash(ctx context.Context, path string) (tree.Digest, int64, error) {
+	f, err := os.Open(v.s.path(path))
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, ctxReader{ctx, f})
+	return digestOf(h), n, err
+}
+
+// notes reads all notes and follows them.
+func (v *verify) notes(ctx context.Context, counts []string) error {
+	kinds, err := os.ReadDir(v.s.path("notes"))
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(kinds, func(a, b fs.DirEntry) int { // a blob is followed once: by those that count, if they do
+		return cmp.Compare(slices.Index(counts, b.Name()), slices.Index(counts, a.Name()))
+	})
+	for _, kind := range kinds {
+		keys, err := v.s.Notes(kind.Name())
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			v.check.Notes++
+			var text json.RawMessage
+			err := v.s.Note(kind.Name(), key, &text)
+			if errors.Is(err, ErrNotFound) { // taken away meanwhile
+				continue
+			}
+			if err != nil {
+				v.fault("notes/"+kind.Name()+"/"+key, "%v", err)
+				continue
+			}
+			if err := v.follow(ctx, text, slices.Contains(counts, kind.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maxFollowed bounds the listings and documents that are followed, in bytes. Layers and packages are not: nothing in
+// them leads anywhere.
+const maxFollowed = 1 << 30
+
+var digestForm = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+
+// follow goes to each blob that text names. must: it is a fault when one is not there.
+func (v *verify) follow(ctx context.Context, text []byte, must bool) error {
+	for _, m := range digestForm.FindAll(text, -1) {
+		d := tree.Digest(m)
+		if v.seen[d] {
+			continue
+		}
+		v.seen[d] = true
+		data, err := v.document(d)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			if must {
+				v.fault("blobs/sha256/"+d.Hex(), "it is missing")
+			}
+			v.seen[d] = must
+			continue
+		case err != nil:
+			return err
+		}
+		if t, err := tree.Decode(data); err == nil {
+			for _, e := range t {
+				if e.Type == tree.Regular {
+					v.files[fileKey(e)] = true
+				}
+			}
+			continue
+		}
+		if err := cmp.Or(ctx.Err(), v.follow(ctx, data, must)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// document is the blob d when it is a listing or JSON, else nil.
+func (v *verify) document(d tree.Digest) ([]byte, error) {
+	f, err := os.Open(v.s.BlobPath(d))
+	if err != nil {
+		return nil, notFound(err, d)
+	}
+	defer f.Close()
+	r := bufio.NewReader(io.LimitReader(f, maxFollowed))
+	start, _ := r.Peek(len(listingStart))
+	if string(start) != listingStart && !bytes.HasPrefix(start, []byte("{")) {
+		return nil, nil
+	}
+	return io.ReadAll(r)
+}
+
+// listingStart is how the text form of a tree begins.
+const listingStart = "brickyard tree "
