@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -26,8 +25,9 @@ import (
 
 // A Fault is something in the store that is not what it should be.
 type Fault struct {
-	Path string `json:"path"` // below the home
-	Why  string `json:"why"`
+	Path    string `json:"path"` // below the home
+	Why     string `json:"why"`
+	Missing bool   `json:"missing"` // it is not there at all
 }
 
 // A Check is what Verify found.
@@ -86,10 +86,6 @@ type verify struct {
 	files map[string]bool      // keys of files in trees that notes lead to
 }
 
-func (v *verify) fault(path, format string, a ...any) {
-	v.check.Faults = append(v.check.Faults, Fault{path, fmt.Sprintf(format, a...)})
-}
-
 // bytes reads blobs and files. It returns files that do not fit their names.
 func (v *verify) bytes(ctx context.Context) (torn []Fault, err error) {
 	damaged, n, err := v.walk(ctx, "blobs", v.blob)
@@ -123,7 +119,7 @@ func (v *verify) walk(ctx context.Context, dir string, look func(ctx context.Con
 			defer mu.Unlock()
 			v.check.Bytes += n
 			if why != "" {
-				bad = append(bad, Fault{path, why})
+				bad = append(bad, Fault{Path: path, Why: why})
 			}
 			return err
 		})
@@ -190,7 +186,7 @@ func (v *verify) notes(ctx context.Context, counts []string) error {
 				continue
 			}
 			if err != nil {
-				v.fault("notes/"+kind.Name()+"/"+key, "%v", err)
+				v.check.Faults = append(v.check.Faults, Fault{Path: "notes/" + kind.Name() + "/" + key, Why: err.Error()})
 				continue
 			}
 			if err := v.follow(ctx, text, slices.Contains(counts, kind.Name())); err != nil {
@@ -219,7 +215,7 @@ func (v *verify) follow(ctx context.Context, text []byte, must bool) error {
 		switch {
 		case errors.Is(err, ErrNotFound):
 			if must {
-				v.fault("blobs/sha256/"+d.Hex(), "it is missing")
+				v.check.Faults = append(v.check.Faults, Fault{Path: "blobs/sha256/" + d.Hex(), Why: "it is missing", Missing: true})
 			}
 			v.seen[d] = must
 			continue
