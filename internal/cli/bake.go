@@ -48,7 +48,7 @@ A base recipe is baked first, from its own lock. What is baked already is found,
 				return &usageError{command: cmd.CommandPath(), err: err}
 			}
 		}
-		r, err := f.load(args[0])
+		r, err := f.load(cmd, args[0])
 		if err != nil {
 			return err
 		}

@@ -35,12 +35,19 @@ func (f *recipeFlags) register(cmd *cobra.Command) {
 	cmd.MarkFlagFilename("values", "yaml", "yml")
 }
 
-func (f *recipeFlags) load(path string) (*recipe.Recipe, error) {
+func (f *recipeFlags) load(cmd *cobra.Command, path string) (*recipe.Recipe, error) {
+	if path == "" {
+		return nil, &usageError{command: cmd.CommandPath(), err: errors.New("the recipe's name is empty")}
+	}
 	set, err := recipe.ParseSets(f.set)
 	if err != nil {
-		return nil, err
+		return nil, &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--set: %w", err)}
 	}
-	return recipe.Load(path, recipe.Options{Set: set, Values: f.values})
+	r, err := recipe.Load(path, recipe.Options{Set: set, Values: f.values})
+	if fi, serr := os.Stat(path); err != nil && serr == nil && fi.IsDir() {
+		return nil, &hintedError{fmt.Errorf("%s is a directory", path), "name the recipe in it, as " + filepath.Join(path, "recipe.yaml")}
+	}
+	return r, err
 }
 
 // baking is what lock and bake have in common: the catalogue, the way to archives, and recipes that are

@@ -8,16 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"brickyard/internal/catalog/index"
 	"brickyard/internal/store"
 	"brickyard/internal/userns"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -57,11 +60,30 @@ func OSEnv() *Env {
 func Main(ctx context.Context, env *Env, args []string) int {
 	root := rootCmd(env)
 	root.SetArgs(longGlobals(args))
+	help := &mindful{w: env.Stdout}
+	root.SetOut(help)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = help.err
+	}
 	if env.bars != nil {
 		env.bars.stop()
 	}
 	return env.report(ctx, err)
+}
+
+// A mindful writer remembers the first error: cobra forgets those of printing help.
+type mindful struct {
+	w   io.Writer
+	err error
+}
+
+func (m *mindful) Write(p []byte) (int, error) {
+	n, err := m.w.Write(p)
+	if m.err == nil {
+		m.err = err
+	}
+	return n, err
 }
 
 // longGlobals writes the global flags before a command out: what -v is to them is a volume to run, and cobra has the
@@ -108,6 +130,8 @@ What a command was asked for goes to stdout, everything else to stderr.`,
   brickyard run web:1.0`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		PersistentPreRunE: noEmptyFlags,
 	}
 	fs := root.PersistentFlags()
 	fs.StringVar(&env.home, "home", env.defaultHome(), "`directory` of the catalogue")
@@ -169,16 +193,17 @@ func (env *Env) defaultHome() string {
 func (env *Env) Home() string { return env.home }
 
 func (env *Env) store() (*store.Store, error) {
-	switch {
-	case env.home != "":
-		return store.Open(env.home)
-	case env.defaultHome() != "": // so it was given
-		return nil, &usageError{command: "brickyard", err: errors.New("--home is empty: it names the directory of the catalogue")}
+	if env.home == "" {
+		return nil, &hintedError{
+			fmt.Errorf("nowhere to keep the catalogue: HOME is %q, not an absolute path", env.Getenv("HOME")),
+			"name a directory with --home, or set HOME or XDG_DATA_HOME",
+		}
 	}
-	return nil, &hintedError{
-		fmt.Errorf("nowhere to keep the catalogue: HOME is %q, not an absolute path", env.Getenv("HOME")),
-		"name a directory with --home, or set HOME or XDG_DATA_HOME",
+	s, err := store.Open(env.home)
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
+		return nil, &hintedError{err, "--home names another directory"}
 	}
+	return s, err
 }
 
 func (env *Env) catalog() (*index.Catalog, error) {
@@ -207,7 +232,7 @@ func (env *Env) warn(format string, a ...any) {
 	if env.quiet {
 		return
 	}
-	line := fmt.Sprintf("warning: "+format+"\n", a...)
+	line := printable(fmt.Sprintf("warning: "+format+"\n", a...))
 	if env.bars != nil {
 		env.bars.print(line)
 		return
@@ -262,6 +287,18 @@ func mindUsage(cmd *cobra.Command) {
 				err: fmt.Errorf("got %s; usage: %s", count(len(args), "argument"), cmd.UseLine())}
 		}
 	}
+}
+
+// noEmptyFlags refuses flags that are given without a word, as "$unset" gives them: none but --entrypoint has a use
+// for that, and a limit that is not there must not be taken for none.
+func noEmptyFlags(cmd *cobra.Command, _ []string) error {
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && f.Name != "entrypoint" && err == nil {
+			err = &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--%s is empty", f.Name)}
+		}
+	})
+	return err
 }
 
 // noSuchCommand runs when what follows the name of a command that has commands is none of them.

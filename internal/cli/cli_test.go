@@ -39,6 +39,17 @@ func by(t *testing.T, home string, args ...string) (stdout, stderr string, code 
 	return out.String(), err.String(), code
 }
 
+// words are those of a command line; ” is an empty one.
+func words(line string) []string {
+	ws := strings.Fields(line)
+	for i, w := range ws {
+		if w == "''" {
+			ws[i] = ""
+		}
+	}
+	return ws
+}
+
 // webHome is a catalogue with the images of indextest.Web.
 func webHome(t *testing.T) (home string, base, web, web11 index.Record) {
 	t.Helper()
@@ -124,6 +135,23 @@ func TestExitCodesAndHints(t *testing.T) {
 		{"inspect web:2", 1, "brickyard: no image web:2\nhint: there is web:1.0, web:1.1\n"},
 		{"owner web:1.0 /nowhere", 1, "brickyard: image web:1.0: find /nowhere: file does not exist\n"},
 		{"cat web:1.0 /srv", 1, "brickyard: image web:1.0: /srv is a directory, not a file\n"},
+		{"inspect ''", 1, "brickyard: an empty name is no image's\nhint: see: brickyard images\n"},
+		{"images ''", 2, "brickyard: filter \"\": it says nothing\n"},
+		{"images owner=", 2, "brickyard: filter \"owner=\": it says nothing\n"},
+		{"files web:1.0 ''", 2, "brickyard: the path is empty; that of the root directory is /\n"},
+		{"cat web:1.0 ''", 2, "brickyard: the path is empty"},
+		{"owner web:1.0 ''", 2, "brickyard: the path is empty"},
+		{"untag web:1.0 ''", 2, "brickyard: \"\" is not a name:tag"},
+		{"untag web:1.0 web:3", 1, "brickyard: no image web:3\nhint: there is web:1.0, web:1.1\n"},
+		{"lock ''", 2, "brickyard: the recipe's name is empty\nhint: see: brickyard lock --help\n"},
+		{"bake .", 1, "brickyard: . is a directory\nhint: name the recipe in it, as recipe.yaml\n"},
+		{"lock x --update ''", 2, "brickyard: no package has an empty name\n"},
+		{"lock x --why=", 2, "brickyard: --why is empty\n"},
+		{"bake x --keep=", 2, "brickyard: --keep is empty\n"},
+		{"bake x --set y", 2, "brickyard: --set: \"y\" is not name=value\nhint: see: brickyard bake --help\n"},
+		{"export web:1.0 --to=", 2, "brickyard: --to is empty\n"},
+		{"inspect a\x1b[31m", 1, "brickyard: no image a\\x1b[31m\n"},
+		{"--home=/dev/null images", 1, "brickyard: home: mkdir /dev/null: not a directory\nhint: --home names another directory\n"},
 		{"tag web:1.0 web:1.1", 1, "brickyard: web:1.1 is the name of another image already, "},
 		{"tag web:1.0 Web", 2, "brickyard: \"Web\" is not a name:tag: names are"},
 		{"untag web:3", 1, "brickyard: no image web:3\nhint: there is web:1.0, web:1.1\n"},
@@ -136,7 +164,7 @@ func TestExitCodesAndHints(t *testing.T) {
 		{"inspect " + web.Image.Hex()[:6], 0, ""},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
-			_, stderr, code := by(t, home, strings.Fields(tt.args)...)
+			_, stderr, code := by(t, home, words(tt.args)...)
 			if code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
@@ -248,7 +276,7 @@ func TestEmptyHome(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, command := range []string{"images", "inspect x", "tag x y", "untag x", "export x --to f", "run x"} {
 		_, stderr, code := by(t, "", strings.Fields(command)...)
-		if want := "brickyard: --home is empty: it names the directory of the catalogue\nhint: see: brickyard --help\n"; code != 2 || stderr != want {
+		if want := "brickyard: --home is empty\nhint: see: brickyard " + strings.Fields(command)[0] + " --help\n"; code != 2 || stderr != want {
 			t.Errorf("%s: exit code %d, %q, want %q", command, code, stderr, want)
 		}
 	}
@@ -416,6 +444,28 @@ func TestExportToADevice(t *testing.T) {
 	}
 	if fi, err := os.Stat("/dev/null"); err != nil || fi.Mode().IsRegular() {
 		t.Fatalf("/dev/null is %v, %v", fi, err)
+	}
+}
+
+// What can't be printed makes a command fail, help included.
+func TestStdoutFull(t *testing.T) {
+	home, _, _, _ := webHome(t)
+	for _, line := range []string{
+		"--help", "help diff", "help exit-codes", "images", "images --json", "inspect web:1.0", "inspect web:1.0 --size", "files web:1.0", "cat web:1.0 /srv/www/index.html",
+		"owner web:1.0 /srv", "history web:1.0", "diff web:1.0 web:1.1", "verify web:1.0", "export web:1.0 --to -", "version", "schema recipe", "completion bash",
+		"tag web:1.0 web --json", "untag web", "untag web:1.1 --json",
+	} {
+		env, _, stderr := testEnv()
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env.Stdout = full
+		code := Main(t.Context(), env, append([]string{"--home", home}, strings.Fields(line)...))
+		if want := "brickyard: write /dev/full: no space left on device\nhint: make room where /dev/full is\n"; code != 1 || !strings.HasSuffix(stderr.String(), want) {
+			t.Errorf("%s: exit code %d, %q", line, code, stderr)
+		}
+		full.Close()
 	}
 }
 

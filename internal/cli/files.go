@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -67,7 +68,10 @@ Without PATH it is the root directory. Owner and group are numbers, sizes bytes,
 		ValidArgsFunction: env.completeImages(1),
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "R", false, "everything below, too")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := noEmptyPath(cmd, args); err != nil {
+			return err
+		}
 		c, r, err := env.image(args[0])
 		if err != nil {
 			return err
@@ -98,6 +102,14 @@ Without PATH it is the root directory. Owner and group are numbers, sizes bytes,
 		return env.printFiles(root, paths)
 	}
 	return cmd
+}
+
+// noEmptyPath refuses a PATH that is empty, as "$unset" is: it would be taken for the root.
+func noEmptyPath(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 && args[1] == "" {
+		return &usageError{command: cmd.CommandPath(), err: errors.New("the path is empty; that of the root directory is /")}
+	}
+	return nil
 }
 
 // within lists what is in the directory dir, or all below it.
@@ -188,6 +200,9 @@ func catCmd(env *Env) *cobra.Command {
 		ValidArgsFunction: env.completeImages(1),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := noEmptyPath(cmd, args); err != nil {
+			return err
+		}
 		c, r, err := env.image(args[0])
 		if err != nil {
 			return err

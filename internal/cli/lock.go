@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,10 +53,10 @@ another machine made, it asks the archives.`,
 		switch {
 		case len(args) > 1 && !update:
 			return &usageError{command: cmd.CommandPath(), err: errors.New("packages are named only with --update")}
-		case asksWhy && why == "":
-			return &usageError{command: cmd.CommandPath(), err: errors.New("--why needs the name of a package")}
+		case slices.Contains(args[1:], ""):
+			return &usageError{command: cmd.CommandPath(), err: errors.New("no package has an empty name")}
 		}
-		r, err := f.load(args[0])
+		r, err := f.load(cmd, args[0])
 		if err != nil {
 			return err
 		}

@@ -150,4 +150,24 @@ func clean(s string) string {
 	return s
 }
 
+// printable is clean for whole messages: lines and tabs stay, each other character that is not printable becomes an
+// escape.
+func printable(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case r == '\n' || r == '\t' || strconv.IsPrint(r):
+			b.WriteString(s[:n])
+		default:
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
 func ago(t time.Time) string { return span(max(0, time.Since(t))) + " ago" }

@@ -46,6 +46,16 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"a: ä\n\tb → c\n": "a: ä\n\tb → c\n", "\x1b[2Jx\r\x00\a": `\x1b[2Jx\r\x00\a`, "\xff\x9b\u009b\u202e": `\xff\x9b\u009b\u202e`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestModeText(t *testing.T) {
 	for _, tt := range []struct {
 		e    tree.Entry

@@ -22,7 +22,10 @@ baked, and from which archive. Symbolic links on the way are followed: /bin/ls i
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: env.completeImages(1),
 	}
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := noEmptyPath(cmd, args); err != nil {
+			return err
+		}
 		c, r, err := env.image(args[0])
 		if err != nil {
 			return err

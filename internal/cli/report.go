@@ -66,12 +66,18 @@ func (e *exitError) ExitCode() int { return e.code }
 type usageError struct {
 	command string // as "brickyard images"
 	err     error
-	hint    string // "": to see the command's help
+	hint    string // "": that of err, or to see the command's help
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
-func (e *usageError) Hint() string  { return cmp.Or(e.hint, "see: "+e.command+" --help") }
+func (e *usageError) Hint() string {
+	inner := ""
+	if h, ok := errors.AsType[hinter](e.err); ok {
+		inner = h.Hint()
+	}
+	return cmp.Or(e.hint, inner, "see: "+e.command+" --help")
+}
 func (e *usageError) ExitCode() int { return exitUsage }
 
 // A hintedError is an error that the user can do something about.
@@ -147,7 +153,8 @@ func (env *Env) hint(err error) string {
 	return ""
 }
 
-// text is what err says, without the names of files that are there only while something is written.
+// text is what err says, without the names of files that are there only while something is written, and without what
+// a terminal would take for more than text: names come from archives and images, too.
 func (env *Env) text(err error) string {
 	text := err.Error()
 	if e, ok := errors.AsType[*os.LinkError](err); ok {
@@ -158,7 +165,7 @@ func (env *Env) text(err error) string {
 			text = strings.ReplaceAll(text, e.Path, home)
 		}
 	}
-	return text
+	return printable(text)
 }
 
 // failedPath is the file that could not be read or written.

@@ -77,7 +77,7 @@ func (f *runFlags) register(cmd *cobra.Command, env *Env) {
 	fs.StringArrayVarP(&f.env, "env", "e", nil, "set `NAME=VALUE`, or NAME as it is here")
 	fs.StringVarP(&o.User, "user", "u", "", "run as `USER[:GROUP]`, names or numbers")
 	fs.StringVarP(&o.Workdir, "workdir", "w", "", "run in this `directory` of the instance")
-	fs.StringVar(&f.entrypoint, "entrypoint", "", "run `PROGRAM` in place of the image's entrypoint")
+	fs.StringVar(&f.entrypoint, "entrypoint", "", "run `PROGRAM` in place of the image's entrypoint; none if empty")
 	fs.StringVar(&o.Net, "net", host.NetPrivate, "network: `private|host`")
 	fs.StringVar(&o.Hostname, "hostname", "", "`name` of the instance's machine")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "give the instance a terminal (default: when there is one)")
@@ -154,8 +154,8 @@ func (f *runFlags) read(env *Env, cmd *cobra.Command) error {
 	if o.CPUs < 0 || o.StopTimeout < 0 {
 		errs = append(errs, errors.New("--cpus and --stop-timeout can't be less than nothing"))
 	}
-	if f.entrypoint != "" {
-		o.Entrypoint = []string{f.entrypoint}
+	if cmd.Flags().Changed("entrypoint") { // an empty one takes the image's away, as docker has it
+		o.Entrypoint = slices.DeleteFunc([]string{f.entrypoint}, func(s string) bool { return s == "" })
 	}
 	o.TTY = f.tty
 	if !cmd.Flags().Changed("tty") {

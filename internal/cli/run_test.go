@@ -105,12 +105,16 @@ func TestRun(t *testing.T) {
 		{"-q -e A=b --entrypoint prog tiny:1 env", "", 0, "HOME=/root\nFROM=recipe\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nA=b\n", ""},
 		{"-q tiny:1 exit 3 -v --volume", "", 3, "", ""},
 		{"-q tiny:1 nonsense -q --help", "", 9, "", "prog: what is \"nonsense\"?\n"},
+		{"-q --entrypoint= tiny:1 /bin/prog exit 4", "", 4, "", ""},
+		{"-q --entrypoint= tiny:1", "", 1, "", "brickyard: image tiny:1 has no command\nhint: give one after the image, or set command: in the recipe\n"},
 		{"-q --entrypoint nope tiny:1", "", 127, "", "brickyard: command \"nope\": not in the image\n" +
 			"hint: looked for in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"},
 		{"-q --entrypoint /bin tiny:1", "", 126, "", "brickyard: command \"/bin\": /bin is a directory\n"},
 		{fmt.Sprintf("-q -p %d:80 tiny:1", port), "", 1, "", fmt.Sprintf("brickyard: publish 127.0.0.1:%[1]d:80/tcp: port %[1]d of 127.0.0.1 is taken\n"+
 			"hint: see who has it: ss -lnp 'sport = :%[1]d'; or take another port\n", port)},
-		{"-p x tiny:1", "", 2, "", "brickyard: port \"x\": \"x\" is no port from 1 to 65535\nhint: see: brickyard run --help\n"},
+		{"-p x tiny:1", "", 2, "", "brickyard: port \"x\": \"x\" is no port from 1 to 65535\nhint: [[IP:]HOST:]CONTAINER[/udp], as 8080:80, 0.0.0.0:8080:80 or [::1]:5353:53/udp\n"},
+		{"--user= tiny:1", "", 2, "", "brickyard: --user is empty\nhint: see: brickyard run --help\n"},
+		{"--memory= tiny:1", "", 2, "", "brickyard: --memory is empty\nhint: see: brickyard run --help\n"},
 		{"-v x tiny:1", "", 2, "", "brickyard: volume \"x\": not NAME:PATH, NAME:PATH:ro or the same with an absolute path for the name\n" + volume},
 		{"-v tiny:1", "", 2, "", "brickyard: got 0 arguments; usage: brickyard run [FLAGS] IMAGE [COMMAND [ARGUMENT…]]\n" + volume},
 		{"-v tiny:1 exit 3", "", 2, "", "brickyard: volume \"tiny:1\": \"1\" is no absolute path below the instance's root\n" + volume},

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"brickyard/internal/catalog/index"
@@ -69,6 +71,11 @@ func untagCmd(env *Env) *cobra.Command {
 		ValidArgsFunction: env.completeImages(1 << 10),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		for _, arg := range args {
+			if _, err := index.ParseRef(arg); err != nil {
+				return &usageError{command: cmd.CommandPath(), err: err}
+			}
+		}
 		c, err := env.catalog()
 		if err != nil {
 			return err
@@ -78,23 +85,27 @@ func untagCmd(env *Env) *cobra.Command {
 			return err
 		}
 		defer unlock()
-		gone := []index.Tag{}
-		for _, arg := range args {
-			t, err := c.Untag(arg)
-			if err != nil {
-				return err
-			}
-			gone = append(gone, t)
-			if t.Image == "" {
-				env.warn("%s: its note was damaged: nobody knows which image had the name", t.Ref)
-			} else if !env.json {
-				fmt.Fprintln(env.Stdout, t.Image)
-			}
+		gone, err := c.Untag(args...)
+		if err != nil {
+			return err
 		}
-		if env.json {
-			return env.printJSON(gone)
-		}
-		return nil
+		return env.printUntagged(gone)
 	}
 	return cmd
+}
+
+func (env *Env) printUntagged(gone []index.Tag) error {
+	var b strings.Builder
+	for _, t := range gone {
+		if t.Image == "" {
+			env.warn("%s: its note was damaged: nobody knows which image had the name", t.Ref)
+			continue
+		}
+		fmt.Fprintln(&b, t.Image)
+	}
+	if env.json {
+		return env.printJSON(gone)
+	}
+	_, err := io.WriteString(env.Stdout, b.String())
+	return err
 }

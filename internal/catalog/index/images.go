@@ -50,6 +50,8 @@ func ParseFilter(args []string, now time.Time) (Filter, error) {
 		key, value, ok := strings.Cut(arg, "=")
 		var err error
 		switch {
+		case arg == "" || ok && value == "":
+			err = errors.New("it says nothing")
 		case !ok:
 			_, err = path.Match(arg, "")
 			f.Names = append(f.Names, arg)

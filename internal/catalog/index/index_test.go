@@ -154,11 +154,22 @@ func TestTag(t *testing.T) {
 	}
 	got, err := c.Untag("web:1.0")
 	want := index.Tag{Ref: "web:1.0", Image: base.Image, At: now, By: "bob@forge", Previous: web.Image}
-	if err != nil || got != want {
+	if err != nil || !slices.Equal(got, []index.Tag{want}) {
 		t.Errorf("Untag = %v, %v, want %v", got, err, want)
 	}
 	if _, err := c.Untag("web:1.0"); err == nil {
 		t.Error("Untag took away what was not there")
+	}
+	for _, refs := range [][]string{{"web:1.1", "web:none"}, {"web:1.1", ""}} {
+		if got, err := c.Untag(refs...); err == nil || got != nil {
+			t.Errorf("Untag(%q) = %v, %v", refs, got, err)
+		}
+		if _, err := c.Resolve("web:1.1"); err != nil {
+			t.Errorf("a name was taken away though another could not be: %v", err)
+		}
+	}
+	if got, err := c.Untag("web:1.1", "web:1.1"); err != nil || len(got) != 1 {
+		t.Errorf("one name twice: %v, %v", got, err)
 	}
 }
 
@@ -202,7 +213,7 @@ func TestImages(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"size=1", "expired=maybe", "[x"} {
+	for _, bad := range []string{"size=1", "expired=maybe", "[x", "", "owner=", "package=", "lifecycle="} {
 		if _, err := index.ParseFilter([]string{bad}, now); err == nil {
 			t.Errorf("ParseFilter took %q", bad)
 		}

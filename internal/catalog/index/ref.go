@@ -87,7 +87,12 @@ type NotFoundError struct {
 	Near   []string // tags with similar names
 }
 
-func (e *NotFoundError) Error() string { return fmt.Sprintf("no image %s", e.Ref) }
+func (e *NotFoundError) Error() string {
+	if e.Ref == "" {
+		return "an empty name is no image's"
+	}
+	return "no image " + e.Ref
+}
 
 // Hint lists what there is.
 func (e *NotFoundError) Hint() string {
@@ -155,24 +160,36 @@ func (c *Catalog) Tagged(ref string) (Tag, error) {
 	return c.tag(r)
 }
 
-// Untag takes the name:tag ref away and returns what it was: without Image when its note was damaged. The image
-// stays. Errors: NotFoundError.
-func (c *Catalog) Untag(ref string) (Tag, error) {
-	r, err := ParseRef(ref)
-	if err != nil {
-		return Tag{}, err
-	}
-	old, err := c.tag(r)
-	if errors.Is(err, store.ErrNotFound) {
-		return Tag{}, c.notFound(r.String())
-	}
-	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return Tag{}, err
+// Untag takes names away, name:tag each, and returns what they were: without Image where the note was damaged. The
+// images stay. When one of the names can't be taken away, none is. Errors: NotFoundError.
+func (c *Catalog) Untag(refs ...string) ([]Tag, error) {
+	var keys []string
+	var gone []Tag
+	for _, ref := range refs {
+		r, err := ParseRef(ref)
+		if err != nil {
+			return nil, err
 		}
-		old = Tag{Ref: r.String()}
+		old, err := c.tag(r)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, c.notFound(r.String())
+		}
+		if err != nil {
+			if errors.Is(err, fs.ErrPermission) {
+				return nil, err
+			}
+			old = Tag{Ref: r.String()}
+		}
+		if !slices.Contains(keys, r.key()) {
+			keys, gone = append(keys, r.key()), append(gone, old)
+		}
 	}
-	return old, c.store.DropNote(kindTag, r.key())
+	for i, key := range keys {
+		if err := c.store.DropNote(kindTag, key); err != nil {
+			return gone[:i], err
+		}
+	}
+	return gone, nil
 }
 
 // Tags lists all tags, sorted by name, and what is wrong with those that can't be read.
@@ -254,6 +271,9 @@ func (c *Catalog) Lookup(ref string) (Record, error) {
 // notFound finds out what there is instead of ref.
 func (c *Catalog) notFound(ref string) error {
 	e := &NotFoundError{Ref: ref}
+	if ref == "" {
+		return e
+	}
 	images, _, err := c.Images(Filter{}) // what can't be read is not what was asked for
 	if err != nil {
 		return errors.Join(e, err)

@@ -20,6 +20,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -188,6 +189,12 @@ func newBundle(m machine, root *imageRoot, image Image, opts Options) (*bundle, 
 	if err := m.mayMount(); err != nil {
 		return nil, err
 	}
+	if err := checkLimits(opts); err != nil {
+		return nil, err
+	}
+	if opts.Hostname != "" && !hostnameForm.MatchString(opts.Hostname) {
+		return nil, fmt.Errorf("host name %q: not 1 to 64 letters, digits, dots and dashes", opts.Hostname)
+	}
 	if (opts.Memory > 0 || opts.CPUs > 0) && m.cgroups == noCgroups {
 		return nil, hinted("run it as root on a machine whose /sys/fs/cgroup can be written to", "limits need control groups, and there are none to use here")
 	}
@@ -205,6 +212,27 @@ func newBundle(m machine, root *imageRoot, image Image, opts Options) (*bundle, 
 		machine: m, process: p, hostname: opts.Hostname, hostNet: opts.Net == NetHost,
 		readOnly: opts.ReadOnly, noSeccomp: opts.NoSeccomp, memory: opts.Memory, cpus: opts.CPUs,
 	}, nil
+}
+
+// What limits may be. A runtime takes some MB itself before the instance's program begins, and the kernel gives a
+// control group at least a hundredth of a processor (cpu.max: 1 ms of 100).
+const (
+	minMemory        = 6 << 20
+	minCPUs, maxCPUs = 0.01, 1 << 16
+)
+
+// hostnameForm is what sethostname(2) takes, without what would be more than a name in /etc/hosts.
+var hostnameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$`)
+
+// checkLimits refuses limits that nothing can run in, or that would be none.
+func checkLimits(o Options) error {
+	if o.Memory != 0 && o.Memory < minMemory {
+		return fmt.Errorf("a limit of memory of %d bytes: nothing starts in less than %d", o.Memory, int64(minMemory))
+	}
+	if o.CPUs != 0 && !(o.CPUs >= minCPUs && o.CPUs <= maxCPUs) { // so that NaN is none
+		return fmt.Errorf("a limit of %v processors: it can be from %v to %v", o.CPUs, minCPUs, maxCPUs)
+	}
+	return nil
 }
 
 // newProcess puts together the main process and looks whether it can be run.
@@ -302,6 +330,13 @@ func portsOf(c v1.ImageConfig, opts Options) ([]PortMap, error) {
 			}
 		}
 		slices.SortStableFunc(ports, func(x, y PortMap) int { return int(x.Container) - int(y.Container) })
+	}
+	for i, p := range ports {
+		for _, q := range ports[:i] {
+			if p.Host != 0 && p.Host == q.Host && p.Proto == q.Proto && p.address() == q.address() {
+				return nil, fmt.Errorf("publish %s: port %d is given to %s already", p, p.Host, q)
+			}
+		}
 	}
 	if len(ports) > 0 && opts.Net == NetHost {
 		return nil, hinted("leave one of them out", "ports can't be published with network host: the instance's ports are this machine's already")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -511,6 +512,15 @@ func TestRefused(t *testing.T) {
 		{"volume over a file", l.image, Options{Volumes: []VolumeMap{{Source: "new", Path: "/data/page"}}}, "/data/page is not a directory in the image", false, 0},
 		{"network", l.image, Options{Net: "bridge"}, `network "bridge"`, false, 0},
 		{"ports without a network", l.image, Options{Net: NetHost, Publish: []PortMap{{Container: 1, Proto: "tcp"}}}, "can't be published", true, 0},
+		{"port twice", l.image, Options{Publish: []PortMap{{Host: 8080, Container: 1, Proto: "tcp"}, {Host: 8080, Container: 2, Proto: "tcp"}}},
+			"publish 127.0.0.1:8080:2/tcp: port 8080 is given to 127.0.0.1:8080:1/tcp already", false, 0},
+		{"long host name", l.image, Options{Hostname: strings.Repeat("h", 65)}, "not 1 to 64 letters", false, 0},
+		{"host name of two lines", l.image, Options{Hostname: "a\n10.0.0.1 b"}, "not 1 to 64 letters", false, 0},
+		{"little memory", l.image, Options{Memory: 1}, "a limit of memory of 1 bytes", false, 0},
+		{"negative memory", l.image, Options{Memory: -1}, "a limit of memory", false, 0},
+		{"no number of processors", l.image, Options{CPUs: math.NaN()}, "a limit of NaN processors", false, 0},
+		{"hardly a processor", l.image, Options{CPUs: 1e-7}, "a limit of 1e-07 processors", false, 0},
+		{"endless processors", l.image, Options{CPUs: math.Inf(1)}, "a limit of +Inf processors", false, 0},
 		{"stop signal", badSignal, Options{}, `no signal is called "SIGNONE"`, false, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
