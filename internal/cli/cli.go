@@ -146,7 +146,7 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 	)
 	root.AddCommand(
 		lockCmd(env), bakeCmd(env), env.asRoot(runCmd(env)), schemaCmd(env),
-		imagesCmd(env), inspectCmd(env), filesCmd(env), catCmd(env), ownerCmd(env), historyCmd(env), diffCmd(env), verifyCmd(env),
+		imagesCmd(env), inspectCmd(env), filesCmd(env), catCmd(env), ownerCmd(env), historyCmd(env), diffCmd(env), verifyCmd(env), catalogCmd(env),
 		tagCmd(env), untagCmd(env), exportCmd(env),
 		versionCmd(env), manCmd(env), exitCodesTopic(),
 	)

@@ -201,12 +201,40 @@ func (v *verify) notes(ctx context.Context, counts []string) error {
 // them leads anywhere.
 const maxFollowed = 1 << 30
 
-var digestForm = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// follow goes to each blob that text names. must: it is a fault when one is not there.
+// elsewhere are the keys of JSON objects with digests of what need not be here: layers before they were compressed,
+// images that others were built on, and what people write.
+var elsewhere = []string{"diff_id", "diff_ids", "parent", "annotations", "Labels"}
+
+// digests lists the digests in a JSON value, but for those elsewhere.
+func digests(v any) (list []tree.Digest) {
+	switch v := v.(type) {
+	case string:
+		if digestForm.MatchString(v) {
+			list = append(list, tree.Digest(v))
+		}
+	case []any:
+		for _, e := range v {
+			list = append(list, digests(e)...)
+		}
+	case map[string]any:
+		for k, e := range v {
+			if !slices.Contains(elsewhere, k) {
+				list = append(list, digests(e)...)
+			}
+		}
+	}
+	return list
+}
+
+// follow goes to each blob that the JSON text names. must: it is a fault when one is not there.
 func (v *verify) follow(ctx context.Context, text []byte, must bool) error {
-	for _, m := range digestForm.FindAll(text, -1) {
-		d := tree.Digest(m)
+	var value any
+	if json.Unmarshal(text, &value) != nil {
+		return nil // it begins like JSON, and may be anything
+	}
+	for _, d := range digests(value) {
 		if v.seen[d] {
 			continue
 		}
