@@ -95,10 +95,13 @@ func testDebianContent(t *testing.T, b *bakery, digest string) {
 			t.Errorf("no file like %s", want)
 		}
 	}
-	for _, not := range []string{`/etc/never$`, `/usr/sbin/policy-rc\.d$`, `/var/lib/dpkg/tmp\.ci`, `/var/log/dpkg\.log$`, `aux-cache$`, `-old$`, `\.dpkg-`} {
+	for _, not := range []string{`/etc/never$`, `/usr/sbin/policy-rc\.d$`, `/var/lib/dpkg/tmp\.ci`, `/run/adduser$`, `/var/log/dpkg\.log$`, `aux-cache$`, `-old$`, `\.dpkg-`} {
 		if m := regexp.MustCompile(`(?m)^.*` + not).FindString(files); m != "" {
 			t.Errorf("there is %s", m)
 		}
+	}
+	if asked := b.must(t, "cat", digest, "/var/cache/debconf/config.dat"); strings.Contains(asked, "unknown") {
+		t.Errorf("debconf does not know who asked:\n%s", asked)
 	}
 	// No time in it is later than the lock's.
 	epoch := regexp.MustCompile(`epoch: "(.*)T(..:..)`).FindStringSubmatch(b.read(t, "recipe.lock"))

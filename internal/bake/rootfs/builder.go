@@ -31,7 +31,7 @@ import (
 )
 
 // format goes up when the same packages would come to another root.
-const format = "2"
+const format = "3"
 
 // A Builder makes root file systems. Its exported fields are set before use and not changed. Close it.
 type Builder struct {
@@ -369,27 +369,30 @@ func (b *Builder) unconfigured(r *Root, pkgs []*Package, res *Result) error {
 	return nil
 }
 
-// preinst runs preinst scripts before their packages are put in. dpkg has a package's control files in
-// tmp.ci at that time.
+// preinst runs preinst scripts before their packages are put in.
 func (b *Builder) preinst(ctx context.Context, r *Root, pkgs []*Package) error {
-	return b.in(ctx, r, nil, b.Out, func(work string) ([]Step, error) {
-		var steps []Step
-		ci := "/" + dpkgDir + "/tmp.ci"
-		for i, p := range pkgs {
-			if !p.HasScript("preinst") {
-				continue
-			}
-			dir := filepath.Join(work, "ci", fmt.Sprint(i))
-			if err := writeControl(dir, p); err != nil {
-				return nil, err
-			}
-			steps = append(steps, Step{
-				Name: "package " + p.Name + ": preinst", Argv: []string{ci + "/preinst", "install"},
-				Env: scriptEnv(p, "preinst"), Binds: map[string]string{dir: ci},
-			})
+	return b.in(ctx, r, nil, b.Out, func(work string) ([]Step, error) { return preinstSteps(work, pkgs) })
+}
+
+// preinstSteps are the preinst scripts of pkgs. dpkg has a package's control files in tmp.ci while its own runs;
+// here they are made below work.
+func preinstSteps(work string, pkgs []*Package) ([]Step, error) {
+	var steps []Step
+	ci := "/" + dpkgDir + "/tmp.ci"
+	for i, p := range pkgs {
+		if !p.HasScript("preinst") {
+			continue
 		}
-		return steps, nil
-	})
+		dir := filepath.Join(work, "ci", fmt.Sprint(i))
+		if err := writeControl(dir, p); err != nil {
+			return nil, err
+		}
+		steps = append(steps, Step{
+			Name: "package " + p.Name + ": preinst", Argv: []string{ci + "/preinst", "install"},
+			Env: scriptEnv(p, "preinst"), Binds: map[string]string{dir: ci},
+		})
+	}
+	return steps, nil
 }
 
 func writeControl(dir string, p *Package) error {
@@ -418,14 +421,10 @@ func (b *Builder) configure(ctx context.Context, r *Root, pkgs []*Package, shell
 	add, done := b.Progress("configure", int64(len(pkgs)))
 	defer done()
 	out := &lineWriter{w: b.Out, prefix: "Setting up ", found: func() { add(1) }}
-	return b.in(ctx, r, nil, out, func(string) ([]Step, error) {
-		var steps []Step
-		for _, p := range pkgs {
-			if !shell && p.HasScript("preinst") {
-				steps = append(steps, Step{
-					Name: "package " + p.Name + ": preinst",
-					Argv: []string{"/" + dpkgDir + "/info/" + p.Key() + ".preinst", "install"}, Env: scriptEnv(p, "preinst"),
-				})
+	return b.in(ctx, r, nil, out, func(work string) (steps []Step, err error) {
+		if !shell {
+			if steps, err = preinstSteps(work, pkgs); err != nil {
+				return nil, err
 			}
 		}
 		return append(steps, Step{

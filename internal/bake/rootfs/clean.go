@@ -44,6 +44,7 @@ var cleaning = []struct {
 	{"var/lib/apt/lists/lock", removed, "an empty lock file"},
 	{"var/cache/apt/archives/lock", removed, "an empty lock file"},
 	{"etc/.pwd.lock", removed, "an empty lock file"},
+	{"run/adduser", removed, "an empty lock file"},
 	{"etc/machine-id", emptied, "every machine must have its own: systemd fills an empty one at first start"},
 	{"var/lib/dbus/machine-id", removed, "every machine must have its own: D-Bus falls back to /etc/machine-id"},
 	{"etc/ssh/ssh_host_*_key", removed, "a host key in an image is shared by all that run it: make one at first start (ssh-keygen -A)"},
