@@ -45,6 +45,7 @@ func TestBadArchive(t *testing.T) {
 	}{
 		{name: "no such package, with a near name", pkgs: "helo", says: []string{`helo`, `hello`}},
 		{name: "no such version", pkgs: `"hello=3.0"`, says: []string{`hello.*3\.0`, `1\.0`}},
+		{name: "of another architecture", pkgs: `"hello:i386"`, says: []string{`hello:i386: only packages for \S+ are looked at`, `hint: .*arch: i386 under from`}},
 		{name: "unsatisfiable: a dependency that is nowhere", pkgs: "shop", archive: func(a *apttest.Archive) {
 			a.Add("bookworm", "main", apttest.Package{Name: "shop", Depends: "till (>= 2)"}, apttest.Package{Name: "till"})
 		}, says: []string{`shop`, `till`, `>= 2`}},
@@ -294,17 +295,37 @@ func TestBadLock(t *testing.T) {
 	b.refuse(t, 1, []string{`the lock of recipe\.yaml does not fit it`, `hint: brickyard lock recipe\.yaml`}, "bake", "recipe.yaml")
 }
 
-// What needs programs of another architecture to run is not begun.
+// What needs programs of another architecture to run is not begun: nothing is fetched.
 func TestOtherArch(t *testing.T) {
 	a := hello()
-	a.Options("bookworm").Arches = []string{"amd64", "s390x"}
-	files := plain("hello")
-	files["recipe.yaml"] = strings.Replace(files["recipe.yaml"], "variant: none", "variant: none, arch: s390x", 1)
-	b := newBakery(t, a.Server(t), files)
-	b.must(t, "lock", "recipe.yaml")
-	b.bake(t) // nothing to run
-	b.write(t, "recipe.yaml", files["recipe.yaml"]+"run: [\"true\"]\n")
-	b.refuse(t, 1, []string{`an image for s390x can't be baked here: this machine is `}, "bake", "recipe.yaml")
+	a.Add("bookworm", "main", apttest.Package{Name: "dpkg", Arch: "s390x", Files: []apttest.File{{Path: "usr/bin/dpkg", Mode: 0o755, Content: "\x7fELF"}}})
+	s := a.Server(t)
+	const refusal = `recipe\.yaml: an image for s390x can't be baked here: this machine is \S+, and `
+	for _, tt := range []struct {
+		name, packages, more string
+		says                 string // "" when it is baked
+	}{
+		{"no scripts", "hello", "", ""},
+		{"dpkg, which has scripts to run", "hello, dpkg", "", refusal + "maintainer scripts run for real"},
+		{"a step", "hello", "run: [\"true\"]\n", refusal + "the steps of run are for that"},
+		{"contents only", "", "files: [{path: /etc/x, content: x}]\n", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			files := plain(tt.packages)
+			files["recipe.yaml"] = strings.Replace(files["recipe.yaml"], "variant: none", "variant: none, arch: s390x", 1) + tt.more
+			b := newBakery(t, s, files)
+			b.must(t, "lock", "recipe.yaml")
+			if tt.says == "" {
+				b.bake(t)
+				return
+			}
+			before := s.Requests("*.deb")
+			b.refuse(t, 1, []string{tt.says, `hint: bake it on a machine for s390x, or install qemu-user-static`}, "bake", "recipe.yaml")
+			if s.Requests("*.deb") != before {
+				t.Error("packages were fetched all the same")
+			}
+		})
+	}
 }
 
 // A full disk is said, leaves nothing behind, and is no harm once there is room.

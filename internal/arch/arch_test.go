@@ -24,10 +24,11 @@ const module = "brickyard/"
 var mayImport = map[string][]string{
 	"tree":    {},
 	"userns":  {},
+	"binfmt":  {},
 	"store":   {"tree"},
-	"bake":    {"store", "tree", "userns"},
+	"bake":    {"store", "tree", "userns", "binfmt"},
 	"catalog": {"store", "tree"},
-	"deliver": {"catalog", "bake", "store", "tree", "userns"},
+	"deliver": {"catalog", "bake", "store", "tree", "userns", "binfmt"},
 	"watch":   {"catalog", "bake", "store", "tree", "userns"},
 	"gate":    {"catalog", "bake", "store", "tree", "userns"},
 	"cli":     {"deliver", "watch", "gate", "catalog", "bake", "store", "tree", "userns", "schema"},

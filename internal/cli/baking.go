@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -203,7 +202,7 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	if err := bake.CheckRootfs(b.store, r, lock, start); err != nil {
 		return nil, err
 	}
-	if err := checkArch(r, lock, base); err != nil {
+	if err := bake.CheckArch(r, lock, base); err != nil {
 		return nil, err
 	}
 	fetcher := &bake.Fetcher{Store: b.store, Client: b.client, Recipe: r, Base: base, HostRoot: "/", Offline: b.offline, Progress: b.progress}
@@ -351,14 +350,4 @@ func expires(e recipe.Expiry, baked time.Time) time.Time {
 		return baked.Add(e.After)
 	}
 	return e.On
-}
-
-// checkArch refuses to bake for an architecture whose programs this machine can't run, when there are some to run.
-func checkArch(r *recipe.Recipe, lock *recipe.Lock, base *bake.Base) error {
-	have := bake.DebianArch(runtime.GOARCH)
-	scripts := r.From.Debian+r.From.Ubuntu != "" && r.From.Variant != "none"
-	if lock.Arch == have || !scripts && base == nil && len(r.Run) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s: an image for %s can't be baked here: this machine is %s, and maintainer scripts run for real", r.Path, lock.Arch, have)
 }

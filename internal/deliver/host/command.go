@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 
+	"brickyard/internal/binfmt"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -121,7 +123,7 @@ func elfLoader(f *os.File) (loader, reason string) {
 	if err != nil {
 		return "", "is a damaged program: " + err.Error()
 	}
-	if arch, known := elfArch[e.Machine]; known && !runsHere(arch) {
+	if arch, known := elfArch[e.Machine]; known && !binfmt.Runs(arch) {
 		return "", "is a program for " + arch + ", and this machine is " + runtime.GOARCH
 	}
 	for _, p := range e.Progs {
@@ -148,27 +150,9 @@ var elfArch = map[elf.Machine]string{
 	elf.EM_LOONGARCH: "loong64",
 }
 
-// qemuArch has the names that qemu's handlers are registered by where they are not Go's.
-var qemuArch = map[string]string{"amd64": "x86_64", "386": "i386", "arm64": "aarch64", "loong64": "loongarch64"}
-
-// runsHere says whether programs for arch run on this machine: natively, as the 32-bit half of the
-// processor, or by a handler of binfmt_misc.
-func runsHere(arch string) bool {
-	native := runtime.GOARCH
-	if arch == native || native == "amd64" && arch == "386" || native == "arm64" && arch == "arm" {
-		return true
-	}
-	name, ok := qemuArch[arch]
-	if !ok {
-		name = arch
-	}
-	_, err := os.Stat("/proc/sys/fs/binfmt_misc/qemu-" + name)
-	return err == nil
-}
-
 // checkArch refuses an image for a machine that this is not.
 func checkArch(image, arch string) error {
-	if arch == "" || runsHere(arch) {
+	if arch == "" || binfmt.Runs(arch) {
 		return nil
 	}
 	return hinted("bake it for "+runtime.GOARCH+", or install qemu-user-static, which lets "+arch+" programs run here",

@@ -15,20 +15,23 @@ import (
 	"testing"
 
 	"brickyard/internal/bake/apt"
+	"brickyard/internal/bake/apt/apttest"
 )
 
 // hostUniverse is what this machine's apt knows from its last update, read from its lists without the network.
-var hostUniverse = sync.OnceValues(func() (*apt.Universe, error) {
-	arch, err := exec.Command("dpkg", "--print-architecture").Output()
+var hostUniverse = sync.OnceValues(func() (*apt.Universe, error) { return aptUniverse(oracle{}) })
+
+// aptUniverse is what an apt knows from its last update.
+func aptUniverse(o oracle) (*apt.Universe, error) {
+	arch, err := o.command("apt-config", "dump", "--format=%v", "APT::Architecture").Output()
 	if err != nil {
 		return nil, err
 	}
-	out, err := exec.Command("apt-get", "indextargets", "Created-By: Packages",
-		"--format", "$(FILENAME)|$(SUITE)|$(CODENAME)|$(ORIGIN)").Output()
+	out, err := o.command("apt-get", "indextargets", "Created-By: Packages", "--format", "$(FILENAME)|$(SUITE)|$(CODENAME)|$(ORIGIN)").Output()
 	if err != nil {
 		return nil, err
 	}
-	u := apt.NewUniverse(strings.TrimSpace(string(arch)))
+	u := apt.NewUniverse(string(arch))
 	for line := range strings.Lines(string(out)) {
 		f := strings.Split(strings.TrimSpace(line), "|")
 		text, err := exec.Command("/usr/lib/apt/apt-helper", "cat-file", f[0]).Output()
@@ -45,10 +48,20 @@ var hostUniverse = sync.OnceValues(func() (*apt.Universe, error) {
 		return nil, fmt.Errorf("apt has no lists: apt-get update")
 	}
 	return u, nil
-})
+}
 
-// an oracle asks apt-get what it would install.
+// an oracle asks apt-get what it would install. It has an apt.conf in its directory, or is the machine's apt.
 type oracle struct{ dir string }
+
+// command is a program of apt.
+func (o oracle) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	if conf := filepath.Join(o.dir, "apt.conf"); o.dir != "" && exists(conf) {
+		cmd.Env = append(cmd.Env, "APT_CONFIG="+conf)
+	}
+	return cmd
+}
 
 func newOracle(t testing.TB) oracle {
 	t.Helper()
@@ -85,12 +98,7 @@ func (o oracle) run(recommends bool, packages ...string) ([]string, string, erro
 		"-o", "Dir::Cache=" + o.dir + "/cache", "-o", "Dir::Cache::pkgcache=pkgcache.bin", "-o", "Dir::Cache::srcpkgcache=srcpkgcache.bin",
 		"-o", "Dir::Etc::preferences=" + o.dir + "/preferences",
 		"-o", "Dir::Etc::preferencesparts=/dev/null", "-o", "APT::AutoRemove::SuggestsImportant=false"}
-	cmd := exec.Command("apt-get", append(args, packages...)...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	if conf := filepath.Join(o.dir, "apt.conf"); exists(conf) {
-		cmd.Env = append(cmd.Env, "APT_CONFIG="+conf)
-	}
-	out, err := cmd.CombinedOutput()
+	out, err := o.command("apt-get", append(args, packages...)...).CombinedOutput()
 	if _, plan, ok := strings.Cut(string(out), "NEW packages will be installed:\n"); err != nil && ok {
 		return newPackages(plan), string(out), nil // it knows what, but not in which order: there are loops
 	}
@@ -208,6 +216,44 @@ func TestLikeApt(t *testing.T) {
 		{Variant: Essential, Ask: asks("python3", "nodejs")},
 		{Variant: Minbase, Ask: asks("systemd", "openssh-server")},
 		{Variant: Essential, Ask: asks("mailutils"), Exclude: []string{"exim4-daemon-light"}},
+	} {
+		t.Run(fmt.Sprint(r.Variant, r.Ask, r.Recommends), func(t *testing.T) { compare(t, u, o, r) })
+	}
+}
+
+// TestLikeAptElsewhere is about another architecture than the machine's, from the archives that its apt names:
+// BRICKYARD_SOAK=1, since it takes the network.
+func TestLikeAptElsewhere(t *testing.T) {
+	if os.Getenv("BRICKYARD_SOAK") == "" {
+		t.Skip("needs the network: set BRICKYARD_SOAK=1")
+	}
+	a := apttest.NewApt(t, "arm64", nil)
+	for _, name := range []string{"etc/apt/sources.list", "etc/apt/sources.list.d", "etc/apt/trusted.gpg.d", "usr/share/keyrings"} {
+		if exists("/" + name) {
+			dest := filepath.Join(a.Root, filepath.Dir(name))
+			if err := os.MkdirAll(dest, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command("cp", "-a", "/"+name, dest).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+	}
+	if out, err := a.Run("update"); err != nil {
+		t.Fatalf("apt-get update: %v: %s", err, out)
+	}
+	o := newOracle(t)
+	if err := os.Symlink(filepath.Join(a.Root, "apt.conf"), filepath.Join(o.dir, "apt.conf")); err != nil {
+		t.Fatal(err)
+	}
+	u, err := aptUniverse(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []Request{
+		{Variant: Minbase, Ask: asks("nginx-light")},
+		{Variant: Essential, Ask: asks("postgresql", "python3"), Recommends: true},
+		{Variant: None, Ask: asks("systemd", "linux-image-arm64", "u-boot-tools")},
 	} {
 		t.Run(fmt.Sprint(r.Variant, r.Ask, r.Recommends), func(t *testing.T) { compare(t, u, o, r) })
 	}

@@ -58,7 +58,7 @@ type Chosen struct {
 
 // Resolve returns the set for r. It may be called by several goroutines for one universe.
 //
-// Errors: [UnknownError], [UnsatisfiableError], [ExcludedError]; a malformed field.
+// Errors: [UnknownError], [ForeignError], [UnsatisfiableError], [ExcludedError]; a malformed field.
 func Resolve(u *apt.Universe, r Request) (*Result, error) {
 	if len(r.Locked) > 0 {
 		return resolveLocked(u, r)
@@ -173,7 +173,7 @@ func (s *solver) find(a Ask) (*apt.Package, error) {
 		return nil, s.unknown(a.Name)
 	}
 	if a.Arch != "" && a.Arch != s.u.Arch && a.Arch != "all" && a.Arch != "any" && a.Arch != "native" {
-		return nil, fmt.Errorf("package %s:%s: only packages for %s are looked at", a.Name, a.Arch, s.u.Arch)
+		return nil, &ForeignError{Name: a.Name, Arch: a.Arch, Have: s.u.Arch}
 	}
 	if len(n.Versions) == 0 {
 		return s.provider(n)
@@ -190,6 +190,18 @@ func (s *solver) find(a Ask) (*apt.Package, error) {
 		}
 	}
 	return nil, &UnsatisfiableError{Chains: []string{fmt.Sprintf("%s is asked for in version %s; it has only %s", a.Name, a.Version, versions(n))}}
+}
+
+// A ForeignError is a package that is asked for of another architecture than that of the set: there are no sets of
+// several.
+type ForeignError struct{ Name, Arch, Have string }
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("package %s:%s: only packages for %s are looked at", e.Name, e.Arch, e.Have)
+}
+
+func (e *ForeignError) Hint() string {
+	return "an image is for one architecture: with arch: " + e.Arch + " under from, all of it is for that"
 }
 
 // provider returns the only package that provides n.
