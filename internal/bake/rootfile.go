@@ -3,6 +3,7 @@ package bake
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -31,7 +32,11 @@ func rootfsSum(s *store.Store, r *recipe.Recipe, now time.Time) (string, error) 
 	if r.From.Rootfs == "" {
 		return "", nil
 	}
-	return fileSum(s, filepath.Join(r.Dir, r.From.Rootfs), now)
+	sum, err := fileSum(s, filepath.Join(r.Dir, r.From.Rootfs), now)
+	if err == nil && sum == store.Sum(nil).Hex() {
+		err = fmt.Errorf("%s: %s is empty, and so no tar archive", r.Path, r.From.Rootfs)
+	}
+	return sum, err
 }
 
 // kindSeen notes are seenFiles, by the sha256 of the file's absolute path.

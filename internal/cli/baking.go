@@ -178,6 +178,19 @@ func lockPath(recipePath string) string {
 	return strings.TrimSuffix(recipePath, filepath.Ext(recipePath)) + ".lock"
 }
 
+// readLock reads a lock. Errors: fs.ErrNotExist; those of a lock that can't be used have a hint.
+func readLock(path string) (*recipe.Lock, error) {
+	fi, err := os.Stat(path)
+	if err == nil && !fi.Mode().IsRegular() { // reading a pipe would wait for ever
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	lock, err := recipe.ReadLock(path)
+	if _, bad := errors.AsType[recipe.Problems](err); bad {
+		err = &hintedError{err, "take " + path + " back from where it is kept, or delete it and lock anew"}
+	}
+	return lock, err
+}
+
 // bake bakes one recipe, its bases first, and puts the image into the catalogue under the names given.
 func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*bake.Image, error) {
 	start := time.Now()
@@ -185,7 +198,7 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	if err != nil {
 		return nil, err
 	}
-	lock, err := recipe.ReadLock(lockPath(r.Path))
+	lock, err := readLock(lockPath(r.Path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &noLockError{recipe: r.Path, lock: lockPath(r.Path)}
 	}

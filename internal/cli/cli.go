@@ -266,9 +266,7 @@ func helpCmd(root *cobra.Command) *cobra.Command {
 // mindUsage makes everything that is wrong with how a command was called a usageError. The Args of a
 // command only count: RunE judges what they say.
 func mindUsage(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{command: cmd.CommandPath(), err: err, hint: dockerHint(cmd, err)}
-	})
+	cmd.SetFlagErrorFunc(flagError)
 	for _, c := range cmd.Commands() {
 		mindUsage(c)
 	}
@@ -287,6 +285,18 @@ func mindUsage(cmd *cobra.Command) {
 				err: fmt.Errorf("got %s; usage: %s", count(len(args), "argument"), cmd.UseLine())}
 		}
 	}
+}
+
+// flagError says what is wrong with a flag in our own words, where pflag's are those of Go.
+func flagError(cmd *cobra.Command, err error) error {
+	e := &usageError{command: cmd.CommandPath(), err: err, hint: dockerHint(cmd, err)}
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		e.err = fmt.Errorf("--%s can't be %q", bad.GetFlag().Name, bad.GetValue())
+	}
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedName() == "version" {
+		e.hint = "brickyard version"
+	}
+	return e
 }
 
 // noEmptyFlags refuses flags that are given without a word, as "$unset" gives them: none but --entrypoint has a use
@@ -308,7 +318,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 		return errors.Join(cmd.Help(), exitCode(2))
 	}
 	err := fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 && args[0] != "" {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
 	}
 	return &usageError{command: cmd.CommandPath(), err: err}

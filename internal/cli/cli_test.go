@@ -127,6 +127,10 @@ func TestExitCodesAndHints(t *testing.T) {
 	}{
 		{"", 2, "Usage:\n"},
 		{"imges", 2, "brickyard: brickyard has no command \"imges\"; did you mean images?\nhint: see: brickyard --help\n"},
+		{"''", 2, "brickyard: brickyard has no command \"\"\nhint: see: brickyard --help\n"},
+		{"--version", 2, "brickyard: unknown flag: --version\nhint: brickyard version\n"},
+		{"images --json=maybe", 2, "brickyard: --json can't be \"maybe\"\nhint: see: brickyard images --help\n"},
+		{"run --stop-timeout soon x", 2, "brickyard: --stop-timeout can't be \"soon\"\n"},
 		{"images --nope", 2, "brickyard: unknown flag: --nope\nhint: see: brickyard images --help\n"},
 		{"images size=3", 2, "brickyard: filter \"size=3\": know only owner, lifecycle, package, expired and tagged\nhint: see: brickyard images --help\n"},
 		{"inspect", 2, "brickyard: got 0 arguments; usage: brickyard inspect IMAGE [flags]\nhint: see: brickyard inspect --help\n"},

@@ -87,7 +87,7 @@ func (env *Env) lock(cmd *cobra.Command, r *recipe.Recipe, upd bake.Update, why 
 		return err
 	}
 	path := lockPath(r.Path)
-	old, err := recipe.ReadLock(path)
+	old, err := readLock(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -128,7 +128,7 @@ func (env *Env) lock(cmd *cobra.Command, r *recipe.Recipe, upd bake.Update, why 
 // that was so, or whether an error keeps it from being asked otherwise.
 func (env *Env) whyNoted(r *recipe.Recipe, name string) (done bool, err error) {
 	path := lockPath(r.Path)
-	lock, err := recipe.ReadLock(path)
+	lock, err := readLock(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
