@@ -165,9 +165,9 @@ func (p *Package) readControl(d *deb.Package) (conffiles map[string]bool, err er
 	if err != nil {
 		return nil, err
 	}
-	for field, want := range map[string]string{"Package": p.Name, "Version": p.Version, "Architecture": p.Arch} {
-		if got := c.Field(field); got != want {
-			return nil, fmt.Errorf("the .deb says %s: %s, the lock says %s", field, got, want)
+	for _, f := range []struct{ name, want string }{{"Package", p.Name}, {"Version", p.Version}, {"Architecture", p.Arch}} {
+		if got := c.Field(f.name); got != f.want {
+			return nil, fmt.Errorf("the .deb says %s: %s, the lock says %s", f.name, got, f.want)
 		}
 	}
 	p.Paragraph = strings.TrimRight(string(c.Paragraph), "\n") + "\n"
