@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -15,12 +14,8 @@ import (
 // testCrash kills bakes at random moments. Whatever they left, the next bake gives the same image, and the
 // catalogue is whole. BRICKYARD_SOAK=1 does it often.
 func testCrash(t *testing.T, first *bakery, want string) {
-	moments := 10
-	if os.Getenv("BRICKYARD_SOAK") != "" {
-		moments = 200
-	}
-	const seed = 7
-	random := rand.New(rand.NewPCG(seed, seed))
+	moments := soaking(10, 200)
+	random := seeded(t)
 	b := copyHome(t, first, map[string]string{"recipe.yaml": first.read(t, "recipe.yaml"), "recipe.lock": first.read(t, "recipe.lock")})
 	// forget makes the next bake begin anew from a random one of its parts.
 	forget := [][]string{
@@ -62,6 +57,7 @@ func testCrash(t *testing.T, first *bakery, want string) {
 			t.Fatalf("after crash %d, %v into it: image %s, want %s", i, wait, got, want)
 		}
 		b.tidy(t)
+		b.whole(t)
 	}
 	b.must(t, "verify", "small:1")
 	if got := b.must(t, "images", "--json"); strings.Count(got, `"digest"`) != 1 {
