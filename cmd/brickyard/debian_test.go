@@ -19,7 +19,7 @@ const debianRecipe = `name: small
 from: {debian: SUITE}
 packages: [dbus, iputils-ping]
 files: [{path: /etc/motd, content: "small\n"}]
-run: [ischroot, "getent passwd messagebus > /etc/who", {sh: "date > /etc/never", creates: /etc/who}, {argv: [touch, /etc/too], unless: "false"}]
+run: [ischroot, "grep -q 127.0.0.1 /proc/net/fib_trie", "getent passwd messagebus > /etc/who", {sh: "date > /etc/never", creates: /etc/who}, {argv: [touch, /etc/too], unless: "false"}]
 owner: test
 expires: 90d
 `

@@ -18,6 +18,7 @@ type Cleaned struct {
 
 // cleaning is what is taken away after programs of the image have run. A pattern is that of path.Match;
 // one that ends in "/**" stands for everything below. Files that packages ship are never touched.
+// docs/recipe.md tells what is made again at the first start, and how.
 var cleaning = []struct {
 	pattern string
 	how     string
@@ -51,6 +52,17 @@ var cleaning = []struct {
 	{"etc/ssh/ssh_host_*_key.pub", removed, "belongs to a host key that is not in the image"},
 	{"etc/ssl/private/ssl-cert-snakeoil.key", removed, "a private key in an image is shared by all that run it: make-ssl-cert generate-default-snakeoil"},
 	{"etc/ssl/certs/ssl-cert-snakeoil.pem", removed, "belongs to a private key that is not in the image"},
+	{"etc/varnish/secret", removed, "a secret in an image is shared by all that run it: make one at first start (install -m 600 /proc/sys/kernel/random/uuid /etc/varnish/secret)"},
+	{"etc/nsd/nsd_*.key", removed, "a private key in an image is shared by all that run it: make it at first start (nsd-control-setup)"},
+	{"etc/nsd/nsd_*.pem", removed, "belongs to a private key that is not in the image"},
+	{"var/lib/postgresql/*/main", removed, "a database is state, with ids and times of where it was made: make it at first start (pg_createcluster)"},
+	{"var/lib/postgresql/*/main/**", removed, "a database is state, with ids and times of where it was made: make it at first start (pg_createcluster)"},
+	{"etc/postgresql/*/main", removed, "belongs to a database that is not in the image"},
+	{"etc/postgresql/*/main/**", removed, "belongs to a database that is not in the image"},
+	{"var/lib/mysql/**", removed, "a database is state, with ids and times of where it was made: make it at first start (mariadb-install-db --user=mysql)"},
+	{"var/lib/ldap/**", removed, "a database is state, with ids and times of where it was made: make it at first start (dpkg-reconfigure -f noninteractive slapd)"},
+	{"etc/ldap/slapd.d", removed, "belongs to a database that is not in the image, with a random password"},
+	{"etc/ldap/slapd.d/**", removed, "belongs to a database that is not in the image, with a random password"},
 	{"var/lib/systemd/random-seed", removed, "a seed that is shared is none"},
 	{"var/lib/systemd/catalog/database", removed, "holds the machine's id and time: journalctl --update-catalog makes it"},
 	{"tmp/**", removed, "scratch files"},
@@ -160,7 +172,12 @@ func removeDangling(t tree.Tree, gone []Cleaned) {
 
 func matches(pattern, p string) bool {
 	if dir, ok := strings.CutSuffix(pattern, "/**"); ok {
-		return strings.HasPrefix(p, dir+"/")
+		depth := strings.Count(dir, "/") + 1
+		names := strings.SplitN(p, "/", depth+1)
+		if len(names) <= depth {
+			return false
+		}
+		pattern, p = dir, strings.Join(names[:depth], "/")
 	}
 	ok, _ := path.Match(pattern, p)
 	return ok

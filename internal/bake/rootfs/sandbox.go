@@ -18,8 +18,8 @@ import (
 const SandboxCommand = "sandbox-init"
 
 // A Sandbox is where programs of the image run while it is baked: an overlay of Lowers and Upper as the
-// root, in mount, PID, network, IPC and UTS namespaces of its own. There is no network but an unconfigured
-// loopback, no daemon can stay, and when this process dies, by whatever signal, all of it is gone.
+// root, in mount, PID, network, IPC and UTS namespaces of its own. There is no network but the loopback
+// device, no daemon can stay, and when this process dies, by whatever signal, all of it is gone.
 type Sandbox struct {
 	Lowers []string // read only, the uppermost first; may be shared
 	Upper  string   // takes all writes; empty directory below the store's, on a file system that overlays accept

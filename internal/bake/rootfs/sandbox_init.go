@@ -48,6 +48,9 @@ func sandbox(res *result) error {
 	if err := unix.Sethostname([]byte("localhost")); err != nil {
 		return fmt.Errorf("hostname: %w", err)
 	}
+	if err := loopback(); err != nil {
+		return err
+	}
 	unix.Umask(0o022)
 	ready, begin, done := make(chan struct{}), make(chan error), make(chan error)
 	go func() {
@@ -62,6 +65,25 @@ func sandbox(res *result) error {
 	<-ready
 	begin <- limitCapabilities()
 	return <-done
+}
+
+// loopback sets up the network that every machine has: some programs don't start without an address (postfix's newaliases,
+// which its postinst runs). It leads nowhere else.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	return nil
 }
 
 // steps makes the image's root that of the calling thread, and runs the steps. The root of the process stays another: so
