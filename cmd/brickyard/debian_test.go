@@ -54,6 +54,7 @@ func TestDebian(t *testing.T) {
 	t.Run("what is in it", func(t *testing.T) { testDebianContent(t, first, digest) })
 	t.Run("dpkg believes it", func(t *testing.T) { testDpkg(t, first, digest) })
 	t.Run("a step again", func(t *testing.T) { testStepAgain(t, first) })
+	t.Run("a package taken out", func(t *testing.T) { testTakenOut(t, first) })
 	t.Run("another day", func(t *testing.T) { testClock(t, first) })
 	t.Run("a script fails", func(t *testing.T) { testBrokenScript(t, first) })
 	t.Run("a preinst fails", func(t *testing.T) { testBrokenPreinst(t, first) })
@@ -185,6 +186,26 @@ links: [{path: /etc/issue, to: motd}]`)}
 	if got := again.bake(t); !strings.Contains(first.images(t), got) {
 		t.Errorf("the first recipe comes to %s now, which it did not before:\n%s", got, first.images(t))
 	}
+}
+
+// testTakenOut takes a package out of a base: dpkg in the image does it, and is content afterwards.
+func testTakenOut(t *testing.T, first *bakery) {
+	b := copyHome(t, first, map[string]string{
+		"base.yaml": first.read(t, "recipe.yaml"), "base.lock": first.read(t, "recipe.lock"),
+		"recipe.yaml": "name: less\nfrom: {base: base.yaml}\npackages: [-iputils-ping]\nowner: test\nexpires: 90d\n",
+	})
+	b.must(t, "lock", "recipe.yaml")
+	digest := b.bake(t)
+	files := b.must(t, "files", digest, "/", "-R")
+	for _, gone := range []string{"/usr/bin/ping", "/info/iputils-ping."} {
+		if strings.Contains(files, gone) {
+			t.Errorf("there is %s", gone)
+		}
+	}
+	if !strings.Contains(files, "/usr/bin/dbus-daemon\n") {
+		t.Error("dbus is gone as well")
+	}
+	testDpkg(t, b, digest)
 }
 
 // testClock bakes an image twice, in which the programs of all packages outside of the Essential set see another

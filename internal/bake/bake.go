@@ -212,6 +212,11 @@ func (b *Baker) Bake(ctx context.Context, r *recipe.Recipe, lock *recipe.Lock, b
 	if w.slim, err = recipe.Slim(r.Slim); err != nil {
 		return nil, err
 	}
+	for _, name := range w.gone() {
+		if !slices.ContainsFunc(r.Packages, func(p recipe.Package) bool { return p.Exclude && p.Name == name }) {
+			return nil, &StaleLockError{Recipe: r.Path, Why: "package " + name + ", which the base has, is not in it"}
+		}
+	}
 	img, err = w.attempt(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
 		// A file of packages that were found done is not in the store any more: they are made again.
@@ -403,7 +408,7 @@ type packed struct {
 // packages puts the packages on start, and adds their layers and the one of their scripts.
 func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, start tree.Tree) (root rootfs.Base, err error) {
 	pkgs := w.newPackages()
-	if len(pkgs) == 0 {
+	if len(pkgs) == 0 && len(w.gone()) == 0 {
 		if start == nil {
 			start = tree.Tree{".": {Type: tree.Dir, Mode: 0o755, MTime: w.epoch}}
 		}
@@ -491,7 +496,7 @@ func (w *work) pack(ctx context.Context, b *rootfs.Builder, pkgs []*rootfs.Packa
 	})
 	var res *rootfs.Result
 	g.Go(func() (err error) {
-		res, err = b.Packages(gctx, start, pkgs, ready, all)
+		res, err = b.Packages(gctx, start, w.gone(), pkgs, ready, all)
 		return err
 	})
 	err := g.Wait()
@@ -544,6 +549,21 @@ func (w *work) newPackages() []*rootfs.Package {
 		})
 	}
 	return out
+}
+
+// gone lists the names of packages that the base has and the lock has not, sorted.
+func (w *work) gone() []string {
+	if w.base == nil {
+		return nil
+	}
+	var names []string
+	for _, p := range w.base.Image.Packages {
+		if !slices.ContainsFunc(w.lock.Packages, func(q recipe.LockedDeb) bool { return q.Name == p.Name && q.Arch == p.Arch }) {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // owners notes which package each path came from: the base's as they were, and those of res.
@@ -600,7 +620,9 @@ func (w *work) baseOwners(index map[string]int) (map[string]int, error) {
 			return nil, fmt.Errorf("owners %s: bad line %q", w.base.Image.Owners, line)
 		}
 		old := w.base.Image.Packages[n]
-		of[p] = index[old.Name+":"+old.Arch]
+		if i, ok := index[old.Name+":"+old.Arch]; ok { // else it was taken out
+			of[p] = i
+		}
 	}
 	return of, nil
 }

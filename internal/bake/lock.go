@@ -142,21 +142,33 @@ func (l *Locker) lockPackages(ctx context.Context, r *recipe.Recipe, base *Base,
 	if err != nil {
 		return nil, err
 	}
-	if err := inherit(l.Store, u, base, &req); err != nil {
+	for _, p := range r.Packages {
+		if p.Exclude {
+			req.Exclude = append(req.Exclude, p.Name)
+		}
+	}
+	inBase, err := inherit(l.Store, u, base, &req)
+	if err != nil {
 		return nil, err
 	}
 	files := map[*apt.Package]bool{}
 	for i, p := range r.Packages {
 		switch {
-		case p.Exclude:
-			req.Exclude = append(req.Exclude, p.Name)
+		case p.Exclude: // see above
 		case p.File != "":
 			q, err := localDeb(u, r, p.File)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", r.Place(fmt.Sprintf("packages[%d]", i)), err)
 			}
+			if have := inBase[q.Of.Name]; have != nil && have.Version != q.Version {
+				return nil, &baseVersionError{r.Place(fmt.Sprintf("packages[%d]", i)), q.Of.Name, have.Version, q.Version}
+			}
 			files[q] = true
 			req.Ask = append(req.Ask, resolve.Ask{Package: q})
+		case inBase[p.Name] != nil:
+			if have := inBase[p.Name]; p.Version != "" && p.Version != have.Version {
+				return nil, &baseVersionError{r.Place(fmt.Sprintf("packages[%d]", i)), p.Name, have.Version, p.Version}
+			}
 		default:
 			req.Ask = append(req.Ask, resolve.Ask{Name: p.Name, Version: p.Version, Arch: p.Arch})
 		}
@@ -313,30 +325,43 @@ func readKeys(dir string, paths []string) (apt.Keyring, error) {
 	return ring, nil
 }
 
+// A baseVersionError means that a recipe asks for another version of a package than its base has.
+type baseVersionError struct{ place, name, have, want string }
+
+func (e *baseVersionError) Error() string {
+	return fmt.Sprintf("%s: %s %s: the base has %s, and an image does not change what its base has", e.place, e.name, e.want, e.have)
+}
+
+// Hint says what to do.
+func (e *baseVersionError) Hint() string {
+	return "lock the base with --update " + e.name + " and bake it again; or leave the package out here"
+}
+
 // inherit asks for every package of the base, as the base's dpkg knows it: they are installed, whatever
-// archives have today.
-func inherit(s *store.Store, u *apt.Universe, base *Base, req *resolve.Request) error {
+// archives have today; but not for what the recipe takes out. It returns them by name.
+func inherit(s *store.Store, u *apt.Universe, base *Base, req *resolve.Request) (map[string]*apt.Package, error) {
 	if base == nil {
-		return nil
+		return nil, nil
 	}
 	e, ok := base.root["var/lib/dpkg/status"]
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	f, err := s.OpenFile(e)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	locked := packagesOf(base)
+	inBase := map[string]*apt.Package{}
 	rd := control.NewReader(f)
 	for {
 		st, err := rd.Next()
 		if err == io.EOF {
-			return nil
+			return inBase, nil
 		}
 		if err != nil {
-			return fmt.Errorf("base image: var/lib/dpkg/status: %w", err)
+			return nil, fmt.Errorf("base image: var/lib/dpkg/status: %w", err)
 		}
 		p, ok := locked[st.Get("Package")+"="+st.Get("Version")]
 		if !ok {
@@ -344,9 +369,12 @@ func inherit(s *store.Store, u *apt.Universe, base *Base, req *resolve.Request) 
 		}
 		q, err := u.AddFile(st, p.Path, p.Size, p.SHA256)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		req.Ask = append(req.Ask, resolve.Ask{Package: q})
+		inBase[p.Name] = q
+		if !slices.Contains(req.Exclude, p.Name) {
+			req.Ask = append(req.Ask, resolve.Ask{Package: q})
+		}
 	}
 }
 

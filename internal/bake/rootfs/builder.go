@@ -31,7 +31,7 @@ import (
 )
 
 // format goes up when the same packages would come to another root.
-const format = "4"
+const format = "3"
 
 // A Builder makes root file systems. Its exported fields are set before use and not changed. Close it.
 type Builder struct {
@@ -126,14 +126,14 @@ func rank(p *Package) int {
 	return 1
 }
 
-// Packages puts packages, unpacked or being unpacked, on top of base, and configures them. ready is
-// closed for the Essential set, and all when every package is unpacked; base may be nil.
-func (b *Builder) Packages(ctx context.Context, base tree.Tree, pkgs []*Package, ready, all <-chan struct{}) (*Result, error) {
+// Packages takes the packages named gone out of base, puts pkgs, unpacked or being unpacked, on top of it, and configures
+// them. ready is closed for the Essential set, and all when every package is unpacked; base may be nil.
+func (b *Builder) Packages(ctx context.Context, base tree.Tree, gone []string, pkgs []*Package, ready, all <-chan struct{}) (*Result, error) {
 	r := newRoot(base)
 	if base == nil && b.Merge {
 		r.mergeUsr(b.Arch, b.Epoch)
 	}
-	if err := errors.Join(b.readDiversions(r), b.readMembers(r)); err != nil {
+	if err := b.readDatabase(r); err != nil {
 		return nil, err
 	}
 	key := sha256.New()
@@ -142,6 +142,15 @@ func (b *Builder) Packages(ctx context.Context, base tree.Tree, pkgs []*Package,
 		fmt.Fprintf(key, "base %s\n", store.Sum(base.Encode()))
 	}
 	res := &Result{}
+	if len(gone) > 0 {
+		if err := b.purge(ctx, r, gone, res); err != nil {
+			return nil, err
+		}
+		if err := b.readDatabase(r); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(key, "gone %q\n", gone)
+	}
 	var essential []*Package
 	for _, p := range pkgs {
 		if p.Essential {
@@ -605,7 +614,7 @@ func (b *Builder) in(ctx context.Context, r *Root, base *Base, out io.Writer, pr
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(b.dateShadow(lower, layer), b.dateKeystore(layer)); err != nil {
+	if err := b.dateShadow(lower, layer); err != nil {
 		return err
 	}
 	lower.Apply(layer)

@@ -108,8 +108,13 @@ func (b *Builder) writeShrunk(r *Root) error {
 	return nil
 }
 
-// readMembers reads what dpkg in the root knows of packages: they are as if they had been put there by this Builder.
-func (b *Builder) readMembers(r *Root) error {
+// readDatabase reads what dpkg in the root knows of packages: they are as if they had been put there by this Builder.
+func (b *Builder) readDatabase(r *Root) error {
+	if err := b.readDiversions(r); err != nil {
+		return err
+	}
+	clear(r.members)
+	clear(r.owners)
 	return b.eachInstalled(r, func(st *control.Stanza) error {
 		m := &member{name: st.Get("Package"), version: st.Get("Version"), listed: true}
 		var err error
@@ -141,8 +146,8 @@ func (b *Builder) readMembers(r *Root) error {
 	})
 }
 
-// eachInstalled calls f for each package that dpkg's status file in the root has, but those of which only the configuration
-// is left.
+// eachInstalled calls f for each package that dpkg's status file in the root has, but those of which nothing but the
+// configuration is left.
 func (b *Builder) eachInstalled(r *Root, f func(*control.Stanza) error) error {
 	status, err := b.text(r, statusFile)
 	if err != nil {
@@ -154,8 +159,10 @@ func (b *Builder) eachInstalled(r *Root, f func(*control.Stanza) error) error {
 		if err == io.EOF {
 			return nil
 		}
-		if err == nil && !slices.Contains(strings.Fields(st.Get("Status")), "config-files") {
-			err = f(st)
+		if err == nil {
+			if state := strings.Fields(st.Get("Status")); !slices.Contains(state, "config-files") && !slices.Contains(state, "not-installed") {
+				err = f(st)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("/%s: %w", statusFile, err)

@@ -50,7 +50,7 @@ func TestFilesOfTwoPackagesAsDpkg(t *testing.T) {
 				"on a base": func(b *Builder, r *Root, p, q *Package) (*Root, error) {
 					_, err1 := b.put(r, []*Package{p})
 					r = newRoot(r.Tree)
-					err2 := errors.Join(b.readDiversions(r), b.readMembers(r))
+					err2 := b.readDatabase(r)
 					_, err3 := b.put(r, []*Package{q})
 					return r, errors.Join(err1, err2, err3)
 				},
