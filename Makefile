@@ -5,9 +5,10 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-# How long each fuzz target runs, and how many random package sets meet apt, in make soak.
+# How long each fuzz target runs, how many random package sets meet apt, and what is drawn from, in make soak.
 FUZZTIME ?= 60s
 SOAK     ?= 300
+SEED     ?= 1
 
 # How often each thing is measured in make bench.
 N ?= 5
@@ -37,8 +38,8 @@ bench: deps build ## measure against the tools people use, into docs/benchmarks.
 	scripts/with-docker $(GO) run ./bench -n $(N) -o docs/benchmarks.md
 
 .PHONY: soak
-soak: deps ## what takes long: fuzzing (FUZZTIME=60s), random package sets against apt (SOAK=300)
-	scripts/soak $(FUZZTIME) $(SOAK)
+soak: deps ## what takes long: fuzzing (FUZZTIME=60s), random package sets against apt (SOAK=300), a corpus into docs/corpus.md (SEED=1)
+	scripts/soak $(FUZZTIME) $(SOAK) $(SEED)
 
 .PHONY: man
 man: build ## manual pages, into bin/man

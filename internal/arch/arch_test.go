@@ -53,6 +53,7 @@ var processes = map[string]string{
 	"internal/bake/apt/apttest":            "is for tests",
 	"internal/catalog/indextest":           "is for tests",
 	"bench":                                "is a program of its own, which measures this one",
+	"soak":                                 "is a program of its own, which proves this one",
 }
 
 // A file is one parsed Go file.
