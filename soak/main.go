@@ -68,6 +68,7 @@ type part struct {
 func parts() []part {
 	return []part{
 		{"corpus", "servers and tools that people use: the same bits twice, started and asked", corpusCases, corpusReport},
+		{"rootfs", "root file systems path by path against mmdebstrap's", rootfsCases, rootfsReport},
 	}
 }
 
