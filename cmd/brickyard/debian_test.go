@@ -55,6 +55,7 @@ func TestDebian(t *testing.T) {
 	t.Run("dpkg believes it", func(t *testing.T) { testDpkg(t, first, digest) })
 	t.Run("a step again", func(t *testing.T) { testStepAgain(t, first) })
 	t.Run("a package taken out", func(t *testing.T) { testTakenOut(t, first) })
+	t.Run("without scripts", func(t *testing.T) { testWithoutScripts(t, first) })
 	t.Run("another day", func(t *testing.T) { testClock(t, first) })
 	t.Run("a script fails", func(t *testing.T) { testBrokenScript(t, first) })
 	t.Run("a preinst fails", func(t *testing.T) { testBrokenPreinst(t, first) })
@@ -186,6 +187,24 @@ links: [{path: /etc/issue, to: motd}]`)}
 	if got := again.bake(t); !strings.Contains(first.images(t), got) {
 		t.Errorf("the first recipe comes to %s now, which it did not before:\n%s", got, first.images(t))
 	}
+}
+
+// testWithoutScripts unpacks packages and runs nothing of them: dpkg takes them for installed.
+func testWithoutScripts(t *testing.T, first *bakery) {
+	b := copyHome(t, first, map[string]string{"recipe.yaml": "name: bare\nfrom: {debian: " + suite(t) + "}\npackages: [dbus]\nscripts: none\nowner: test\nexpires: 90d\n"})
+	b.must(t, "lock", "recipe.yaml")
+	o := b.run(t, "bake", "recipe.yaml")
+	if o.code != 0 || strings.Contains(o.stderr, "warning") || strings.Contains(o.stderr, "configure") {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	digest := digestOf(t, o.stdout)
+	if passwd := b.must(t, "cat", digest, "/etc/passwd"); strings.Contains(passwd, "messagebus") {
+		t.Errorf("a script made a user:\n%s", passwd)
+	}
+	if said := b.must(t, "inspect", digest); !regexp.MustCompile(`scripts did not run\n.*\bdbus\b`).MatchString(said) {
+		t.Errorf("inspect does not say whose scripts did not run:\n%s", said)
+	}
+	testDpkg(t, b, digest)
 }
 
 // testTakenOut takes a package out of a base: dpkg in the image does it, and is content afterwards.

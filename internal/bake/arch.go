@@ -23,7 +23,7 @@ func (e *ArchError) Error() string {
 // Hint says what to do.
 func (e *ArchError) Hint() string {
 	return "bake it on a machine for " + e.Want + ", or install qemu-user-static, by which this one runs its programs; " +
-		"nothing has to run with variant: none, without dpkg and without run"
+		"nothing has to run with scripts: none, or without dpkg in the image, and without run"
 }
 
 // CheckArch refuses to bake for an architecture whose programs this machine can't run, when there are some to run: the
@@ -38,7 +38,7 @@ func CheckArch(r *recipe.Recipe, lock *recipe.Lock, base *Base) error {
 	switch {
 	case len(r.Run) > 0:
 		e.What = "the steps of run are for that"
-	case runsScripts(lock, base):
+	case r.Scripts != recipe.ScriptsNone && runsScripts(lock, base):
 		e.What = "maintainer scripts run for real"
 	default:
 		return nil

@@ -312,7 +312,8 @@ func (w *work) from() recipe.From {
 func (w *work) builder() *rootfs.Builder {
 	return &rootfs.Builder{
 		Store: w.Store, Note: w.note, Epoch: w.epoch, Arch: w.lock.Arch, Slim: w.slim, Out: w.Out, Keep: w.Keep, Progress: w.Progress,
-		Merge: suiteOf(w.r.From) != "",
+		Scripts: w.r.Scripts != recipe.ScriptsNone,
+		Merge:   suiteOf(w.r.From) != "",
 	}
 }
 
@@ -438,7 +439,7 @@ func (w *work) packages(ctx context.Context, b *rootfs.Builder, img *Image, star
 // packedKey names all that packages come to a root by.
 func (w *work) packedKey(b *rootfs.Builder, pkgs []*rootfs.Package, start tree.Tree) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %d %s %v %s\n", format, w.epoch, b.Arch, b.Merge, w.slim)
+	fmt.Fprintf(h, "%s %d %s %v %v %s\n", format, w.epoch, b.Arch, b.Merge, b.Scripts, w.slim)
 	if w.base != nil {
 		fmt.Fprintln(h, w.base.Digest)
 	} else if start != nil {

@@ -227,7 +227,7 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	if err != nil {
 		return nil, err
 	}
-	if len(img.Unconfigured) > 0 && img.Fresh {
+	if len(img.Unconfigured) > 0 && img.Fresh && r.Scripts != recipe.ScriptsNone {
 		b.env.warn("%s: without dpkg in the image, the maintainer scripts of these did not run: %s", r.Path, strings.Join(img.Unconfigured, ", "))
 	}
 	if err := b.record(r, img, base, warnings, time.Since(start), tags); err != nil {
@@ -329,6 +329,7 @@ func (b *baking) newRecord(r *recipe.Recipe, img *bake.Image, base *bake.Base, w
 		Image: img.Manifest, Config: img.Config, Name: r.Name, Arch: img.Arch, Baked: now, By: b.env.who(), Seconds: took.Seconds(),
 		Program: programVersion(), Recipe: text, Lock: lock, File: r.Path, Owners: img.Owners,
 		Owner: r.Owner, Expires: expires(r.Expires, now), Lifecycle: r.Lifecycle, State: r.State, Lint: warnings,
+		Unconfigured: img.Unconfigured,
 	}
 	if base != nil {
 		rec.Parent, rec.ParentAs = base.Digest, r.From.Base

@@ -226,6 +226,10 @@ func (env *Env) inspectGone(r index.Record) error {
 			return err
 		}
 	}
+	if len(r.Unconfigured) > 0 {
+		env.title("Packages whose maintainer scripts did not run")
+		fmt.Fprintln(env.Stdout, clean(strings.Join(r.Unconfigured, ", ")))
+	}
 	if len(r.Lint) > 0 {
 		env.title("Warnings")
 		_, err := io.WriteString(env.Stdout, strings.Join(r.Lint, "\n")+"\n")

@@ -27,6 +27,7 @@ type checker struct {
 var (
 	variants   = []string{"essential", "minbase", "none"}
 	lifecycles = []string{"disposable", "portable", "durable"}
+	scripts    = []string{"run", ScriptsNone}
 	severities = []string{"error", "warning", "off"}
 )
 
@@ -153,6 +154,7 @@ func (c *checker) recipe() {
 	c.health()
 	c.state()
 	c.word("lifecycle", r.Lifecycle, lifecycles)
+	c.word("scripts", r.Scripts, scripts)
 	c.match("owner", r.Owner, singleLineRE, "one line")
 	c.policies()
 	c.noNUL()

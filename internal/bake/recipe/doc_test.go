@@ -55,7 +55,7 @@ func TestDocumentationIsComplete(t *testing.T) {
 			names = append(names, key)
 		}
 	}
-	for _, list := range [][]string{names, slimNames(), ruleNames(), severities, lifecycles, variants, ParamTypes} {
+	for _, list := range [][]string{names, slimNames(), ruleNames(), severities, lifecycles, scripts, variants, ParamTypes} {
 		for _, name := range list {
 			if !strings.Contains(text, "`"+name+"`") && !regexp.MustCompile(`(?m)(^|[{, ])`+regexp.QuoteMeta(name)+`: `).MatchString(text) {
 				t.Errorf("%s isn't in docs/recipe.md", name)

@@ -20,6 +20,7 @@ type Recipe struct {
 	Pins        []Pin             `yaml:"pins,omitempty"`
 	Packages    []Package         `yaml:"packages,omitempty"`
 	Recommends  bool              `yaml:"recommends,omitempty"`
+	Scripts     string            `yaml:"scripts,omitempty"` // of packages: run (default) or none
 	Users       []User            `yaml:"users,omitempty"`
 	Groups      []Group           `yaml:"groups,omitempty"`
 	Directories []Directory       `yaml:"directories,omitempty"`
@@ -54,6 +55,9 @@ type Recipe struct {
 	// as the recipe names them, to the sha256 of their content, 64 hex digits.
 	Digests map[string]string `yaml:"-"`
 }
+
+// ScriptsNone is the value of Scripts that has packages unpacked and nothing more.
+const ScriptsNone = "none"
 
 // Place is where in the file something stands, "recipe.yaml:12:5", or only the file when it isn't in it.
 func (r *Recipe) Place(place string) string {

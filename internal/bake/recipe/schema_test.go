@@ -55,6 +55,7 @@ var schemaOf = map[string]object{
 	"Recipe.stop_signal": pattern(signalName),
 	"Recipe.state":       list(absolute()),
 	"Recipe.lifecycle":   words(lifecycles),
+	"Recipe.scripts":     words(scripts),
 	"Recipe.lint": {"type": "object", "propertyNames": object{"enum": ruleNames()},
 		"additionalProperties": words(severities)},
 	"From.debian":     pattern(suiteName),

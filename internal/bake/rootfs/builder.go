@@ -39,6 +39,7 @@ type Builder struct {
 	Note     func(kind, key string, v any) error // remembers what was made; may be called from any goroutine
 	Epoch    int64                               // SOURCE_DATE_EPOCH: the time of all that is made here
 	Arch     string                              // Debian's name
+	Scripts  bool                                // run maintainer scripts, where there is a dpkg
 	Merge    bool                                // make /bin, /lib and /sbin links into /usr, when starting from nothing
 	Slim     Slim
 	Out      io.Writer        // what programs of the image print
@@ -137,7 +138,7 @@ func (b *Builder) Packages(ctx context.Context, base tree.Tree, gone []string, p
 		return nil, err
 	}
 	key := sha256.New()
-	fmt.Fprintf(key, "%s %d %s %v %s\n", format, b.Epoch, b.Arch, b.Merge, b.Slim)
+	fmt.Fprintf(key, "%s %d %s %v %v %s\n", format, b.Epoch, b.Arch, b.Merge, b.Scripts, b.Slim)
 	if base != nil {
 		fmt.Fprintf(key, "base %s\n", store.Sum(base.Encode()))
 	}
@@ -186,6 +187,12 @@ func (b *Builder) Packages(ctx context.Context, base tree.Tree, gone []string, p
 	dropEmpty(r.Tree, b.Slim)
 	res.Root, res.Owners = r.Tree, r.owners
 	return res, nil
+}
+
+// runs says whether maintainer scripts are to run, and can.
+func (b *Builder) runs(r *Root) bool {
+	_, ok := r.Tree["usr/bin/dpkg"]
+	return ok && b.Scripts
 }
 
 func wait(ctx context.Context, c <-chan struct{}) error {
@@ -237,7 +244,7 @@ func (b *Builder) stage(ctx context.Context, r *Root, pkgs []*Package, key hash.
 	hit := err == nil
 	before := r.Tree.Clone()
 	// Before anything is put in, preinst scripts run, when there is a shell to run them.
-	_, shell := r.Tree["usr/bin/dpkg"]
+	shell := b.runs(r)
 	if err := b.before(ctx, r, pkgs, hit, shell, &known); err != nil {
 		return err
 	}
@@ -252,7 +259,7 @@ func (b *Builder) stage(ctx context.Context, r *Root, pkgs []*Package, key hash.
 		res.Cleaned = append(res.Cleaned, known.Cleaned...)
 		return nil
 	}
-	if _, ok := r.Tree["usr/bin/dpkg"]; !ok {
+	if !b.runs(r) {
 		return b.unconfigured(r, pkgs, res)
 	}
 	if err := b.configure(ctx, r, pkgs, shell); err != nil {
@@ -304,7 +311,7 @@ func (b *Builder) put(r *Root, pkgs []*Package) ([]Placed, error) {
 		}
 	}
 	state := "unpacked"
-	if _, ok := r.Tree["usr/bin/dpkg"]; !ok {
+	if !b.runs(r) {
 		state = "installed"
 	}
 	if err := b.writeDatabase(r, pkgs, state); err != nil {
@@ -638,9 +645,17 @@ const policy = "#!/bin/sh\nexit 101\n"
 // helpers are files that are there only while programs of the image run, when nothing is in their place.
 const policyFile, ciDir = "usr/sbin/policy-rc.d", dpkgDir + "/tmp.ci"
 
-func isHelper(p string) bool { return p == policyFile || p == ciDir }
+// mountDirs are where the sandbox mounts what every program may count on. An image need not have them.
+var mountDirs = []string{"dev", "proc"}
+
+func isHelper(p string) bool { return p == policyFile || p == ciDir || slices.Contains(mountDirs, p) }
 
 func (b *Builder) addHelpers(t tree.Tree, ci bool) error {
+	for _, p := range mountDirs {
+		if _, ok := t[p]; !ok {
+			t[p] = tree.Entry{Type: tree.Dir, Mode: 0o755, MTime: b.Epoch}
+		}
+	}
 	if _, ok := t["usr/sbin"]; ok {
 		if _, ok := t[policyFile]; !ok {
 			e := tree.Entry{Type: tree.Regular, Mode: 0o755, MTime: b.Epoch, Size: int64(len(policy))}

@@ -53,7 +53,7 @@ func (b *Builder) writeDatabase(r *Root, pkgs []*Package, state string) error {
 			}
 		}
 	}
-	return b.writeTriggers(r, pkgs)
+	return b.writeTriggers(r, pkgs, state == "unpacked")
 }
 
 // stanza is what dpkg's status file says of the package.
@@ -256,8 +256,8 @@ func (p *Package) triggers() (interests []interest, activates []string) {
 }
 
 // writeTriggers registers what the packages want to hear of and, for packages of earlier stages, which
-// are configured already, what the new ones set off.
-func (b *Builder) writeTriggers(r *Root, pkgs []*Package) error {
+// are configured already, what the new ones set off, when there is somebody to hear.
+func (b *Builder) writeTriggers(r *Root, pkgs []*Package, heard bool) error {
 	old := map[string]bool{} // names that a configured package waits for
 	files, err := b.text(r, fileTrigger)
 	if err != nil {
@@ -272,7 +272,12 @@ func (b *Builder) writeTriggers(r *Root, pkgs []*Package) error {
 			old[name] = true
 		}
 	}
-	if err := b.writeUnincorp(r, pkgs, old); err != nil {
+	if heard {
+		err = b.writeUnincorp(r, pkgs, old)
+	} else if _, ok := r.Tree["usr/bin/dpkg"]; ok {
+		err = b.set(r, unincorp, nil) // without it, dpkg takes all triggers for set off (its upgrade from 1.13)
+	}
+	if err != nil {
 		return err
 	}
 	named := map[string]string{}

@@ -14,7 +14,7 @@ import (
 // none, as dpkg does it with packages without scripts. What needs them may be without them meanwhile.
 func (b *Builder) purge(ctx context.Context, r *Root, names []string, res *Result) error {
 	before := r.Tree.Clone()
-	if _, ok := r.Tree["usr/bin/dpkg"]; ok {
+	if b.runs(r) {
 		argv := append([]string{"dpkg", "--force-unsafe-io", "--force-depends", "--purge"}, names...)
 		step := Step{Name: "dpkg --purge " + strings.Join(names, " "), Argv: argv}
 		if err := b.in(ctx, r, nil, b.Out, func(string) ([]Step, error) { return []Step{step}, nil }); err != nil {

@@ -197,7 +197,9 @@ func TestTriggers(t *testing.T) {
 	if _, ok := r.Tree[unincorp]; ok {
 		t.Errorf("Unincorp before anything is configured: %q", content(t, b, r, unincorp))
 	}
-	// A later package sets off what earlier ones wait for, and nothing else.
+	// A later package sets off what earlier ones wait for, and nothing else, when there is a dpkg to hear of it.
+	b.Scripts = true
+	r.Tree["usr/bin/dpkg"] = tree.Entry{Type: tree.Regular}
 	later := []*Package{
 		build(t, b.Store, apttest.Package{Name: "later", Files: []apttest.File{{Path: "usr/lib/deep/file", Content: "x"}, {Path: "usr/share/y", Content: "y"}},
 			Scripts: map[string]string{"triggers": "activate-noawait word\nactivate nobody\ninterest own\n"}}),

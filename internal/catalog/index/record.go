@@ -37,6 +37,8 @@ type Record struct {
 	Removed  []Removed   `json:"removed,omitempty"`  // what slim took away
 	Cleaned  []Cleaned   `json:"cleaned,omitempty"`  // what differs from run to run and was taken away
 	Lint     []string    `json:"lint,omitempty"`     // warnings
+
+	Unconfigured []string `json:"unconfigured,omitempty"` // packages whose maintainer scripts did not run
 }
 
 // A Package is one installed package.
