@@ -68,6 +68,17 @@ var slimKinds = []SlimKind{
 		Paths: []string{"**/__pycache__/*.pyc", "**/__pycache__"},
 	},
 	{
+		Name: "gconv", Describe: "converters of character sets, but not those that libc has built in",
+		Why:   "UTF-8, UTF-16, UCS-4 and ASCII are in libc itself; the others are for old texts",
+		Paths: []string{"usr/lib/*/gconv/**", "usr/lib/gconv/**"},
+	},
+	{
+		Name: "zoneinfo", Describe: "time zones other than UTC",
+		Why:   "services keep time in UTC",
+		Paths: []string{"usr/share/zoneinfo/**"},
+		Keep:  []string{"usr/share/zoneinfo/UTC", "usr/share/zoneinfo/Etc/UTC", "usr/share/zoneinfo/tzdata.zi"},
+	},
+	{
 		Name: "static", Describe: "static libraries and libtool archives",
 		Why:   "only a compiler reads them",
 		Paths: []string{"usr/lib/**/*.a", "usr/lib/**/*.la", "usr/local/lib/**/*.a", "usr/local/lib/**/*.la"},
