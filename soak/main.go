@@ -68,6 +68,7 @@ type part struct {
 func parts() []part {
 	return []part{
 		{"corpus", "servers and tools that people use: the same bits twice, started and asked", corpusCases, corpusReport},
+		{"jeos", "examples with just enough in them: their size, run and asked", jeosCases, jeosReport},
 		{"rootfs", "root file systems path by path against mmdebstrap's", rootfsCases, rootfsReport},
 	}
 }

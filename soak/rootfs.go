@@ -27,7 +27,7 @@ var rootfsPool = []string{
 	"debconf-utils", "dictionaries-common", "dnsmasq", "emacs-nox", "exim4-daemon-light", "file", "fontconfig", "fonts-dejavu-core", "gcc",
 	"git", "gnupg", "golang-go", "graphviz", "haproxy", "ifupdown", "iproute2", "iputils-ping", "isc-dhcp-client", "javascript-common",
 	"kmod", "less", "libglib2.0-bin", "libpam-systemd", "lighttpd", "locales", "logrotate", "lsb-release", "lvm2", "mailcap", "man-db",
-	"memcached", "mime-support", "nano", "nfs-common", "nginx-light", "openssh-server", "perl", "php-cli", 
+	"memcached", "mime-support", "nano", "nfs-common", "nginx-light", "openssh-server", "perl", "php-cli",
 	"procps", "python3", "python3-yaml", "redis-server", "rsync", "rsyslog", "ruby", "screen", "shared-mime-info", "snmpd", "squid", "sudo",
 	"systemd", "systemd-sysv", "tcpdump", "tzdata", "ucf", "udev", "unattended-upgrades", "vim-tiny", "wget", "xz-utils", "zsh",
 }
