@@ -118,7 +118,7 @@ func nameServers() []subject {
 			ask:     query("53/udp", "localhost", local),
 		},
 		{
-			name: "unbound", packages: []string{"unbound"}, ports: []string{"53/udp"},
+			name: "unbound", packages: []string{"unbound", "dns-root-data"}, ports: []string{"53/udp"},
 			command: sh(`/usr/libexec/unbound-helper root_trust_anchor_update; exec unbound -d -p`),
 			ask:     query("53/udp", "localhost", local),
 		},
@@ -245,7 +245,7 @@ func brokers() []subject {
 			ask:     talk("NATS: PING", "4222", `<^INFO \{`, ">PING\r\n", `<PONG`),
 		},
 		{
-			name: "beanstalkd", packages: []string{"beanstalkd"}, ports: []string{"11300"},
+			name: "beanstalkd", exits: []int{137}, packages: []string{"beanstalkd"}, ports: []string{"11300"},
 			command: []string{"beanstalkd", "-l", "127.0.0.1", "-p", "11300", "-u", "beanstalkd"},
 			ask:     talk("beanstalk: put", "11300", ">put 0 0 9 2\r\n42\r\n", "<^INSERTED [0-9]+"),
 		},
@@ -269,6 +269,15 @@ func fileServers() []subject {
 			name: "samba", packages: []string{"samba"}, ports: []string{"445"},
 			command: sh(`install -d /run/samba && exec smbd --foreground --no-process-group`),
 			ask:     smb("445"),
+		},
+		{
+			name: "nfs-kernel-server", packages: []string{"nfs-kernel-server"}, ports: []string{"20048"},
+			files:   map[string]string{"/etc/exports": "/srv *(ro,insecure,no_subtree_check)\n"},
+			command: sh(`rpcbind -w && exportfs -r && exec rpc.mountd -F -p 20048`),
+			// RFC 5531, 9, and RFC 1813, 5.2.5: a call without credentials of program 100005, version 3, EXPORT.
+			ask: talk("MOUNT: EXPORT", "20048", ">\x80\x00\x00\x28soak"+strings.Repeat("\x00", 7)+"\x02\x00\x01\x86\xa5\x00\x00\x00\x03\x00\x00\x00\x05"+strings.Repeat("\x00", 16),
+				`<(?s)^....soak\x00\x00\x00\x01.*/srv`),
+			note: "its mountd is asked for what is exported: the server of the files themselves is the machine's kernel, which an instance does not command",
 		},
 		{
 			name: "rsync", packages: []string{"rsync"}, ports: []string{"873"}, exits: []int{20},
@@ -334,8 +343,7 @@ func chat() []subject {
 		},
 		{
 			name: "ejabberd", packages: []string{"ejabberd"}, ports: []string{"5222"}, wait: 2 * time.Minute,
-			more:    "user: ejabberd\n",
-			command: []string{"/usr/sbin/ejabberdctl", "foreground"},
+			command: sh(`openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=soak -keyout /tmp/key -out /tmp/crt 2>/dev/null && cat /tmp/key /tmp/crt >/etc/ejabberd/ejabberd.pem && chown ejabberd /etc/ejabberd/ejabberd.pem && HOME=/var/lib/ejabberd exec setpriv --reuid ejabberd --regid ejabberd --init-groups /usr/sbin/ejabberdctl foreground`),
 			ask:     xmpp,
 		},
 		{
@@ -359,7 +367,7 @@ func chat() []subject {
 			name: "freeradius", packages: []string{"freeradius"}, ports: []string{"1812/udp"},
 			files:   map[string]string{"/etc/freeradius/3.0/mods-config/files/authorize": "soak Cleartext-Password := \"wall\"\n"},
 			more:    "lint: {secret: off}\n",
-			command: sh(`make-ssl-cert generate-default-snakeoil && exec freeradius -f`),
+			command: sh(`make-ssl-cert generate-default-snakeoil && openssl dhparam -out /etc/freeradius/3.0/certs/dh 1024 2>/dev/null && exec freeradius -f`),
 			ask:     radius("1812/udp", "soak", "wall", `(?s)^\x02\x01`),
 		},
 	}
@@ -423,6 +431,11 @@ func runtimes() []subject {
 
 func tools() []subject {
 	return []subject{
+		{
+			name: "systemd", packages: []string{"systemd-sysv", "dbus"},
+			tool: sh("systemd-analyze --man=no verify default.target && systemctl --root=/ is-enabled getty@.service"), says: "^enabled$",
+			note: "its units are verified; it does not run as init, for an instance has no control groups of its own to give it",
+		},
 		{
 			name: "openjdk-17-jre-headless", packages: []string{"openjdk-17-jre-headless"},
 			tool: []string{"keytool", "-list", "-cacerts", "-storepass", "changeit"}, says: "Your keystore contains 1[0-9]+ entries",
