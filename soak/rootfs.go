@@ -356,6 +356,7 @@ var rootfsExcuses = []struct{ pattern, why string }{
 	{`^etc/(passwd|group|shadow|gshadow|subuid|subgid)-$`, "/etc/passwd- and its like: the state before the last change, by the order of scripts"},
 	{`^var/lib/dpkg/(arch|available)$`, "/var/lib/dpkg/arch, available: each leaves one empty or says the obvious"},
 	{`^(etc/apt/(preferences|sources\.list)\.d|var/(cache|lib|log)/apt(/.*)?)$`, "/var/lib/apt and its like: no apt ran here, to make directories and locks for itself and to note what it installed unasked"},
+	{`^var/cache/man/`, "/var/cache/man: a database of the pages that were there when it was first made, then added to"},
 	{`^var/cache/fontconfig/`, "/var/cache/fontconfig: a cache with the times of directories"},
 	{`/__pycache__/`, "__pycache__: made by whichever python ran first, of the same sources"},
 }
