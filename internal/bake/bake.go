@@ -38,7 +38,7 @@ import (
 )
 
 // format goes up when the same recipe and lock would come to another image.
-const format = "4"
+const format = "5"
 
 // maxLayers bounds the layers of an image: overlayfs and some engines stop at 128 (Docker's limit), and
 // a child image adds to them.

@@ -31,7 +31,7 @@ import (
 )
 
 // format goes up when the same packages would come to another root.
-const format = "5"
+const format = "6"
 
 // A Builder makes root file systems. Its exported fields are set before use and not changed. Close it.
 type Builder struct {
@@ -621,7 +621,7 @@ func (b *Builder) in(ctx context.Context, r *Root, base *Base, out io.Writer, pr
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(b.dateShadow(lower, layer), b.dateKeystore(layer), b.nameDatabases(layer)); err != nil {
+	if err := errors.Join(b.dateShadow(lower, layer), b.dateKeystore(layer)); err != nil {
 		return err
 	}
 	lower.Apply(layer)

@@ -53,6 +53,7 @@ var cleaning = []struct {
 	{"etc/ssl/private/ssl-cert-snakeoil.key", removed, "a private key in an image is shared by all that run it: make-ssl-cert generate-default-snakeoil"},
 	{"etc/ssl/certs/ssl-cert-snakeoil.pem", removed, "belongs to a private key that is not in the image"},
 	{"etc/bind/rndc.key", removed, "a secret in an image is shared by all that run it: make one at first start (rndc-confgen -a)"},
+	{"etc/aliases.db", removed, "an index of /etc/aliases with the time at which it was made: make it at first start (newaliases)"},
 	{"etc/freeradius/*/certs/dh", removed, "random numbers, others each time: make them at first start (openssl dhparam)"},
 	{"etc/ejabberd/ejabberd.pem", removed, "a private key in an image is shared by all that run it: make one at first start (openssl req, or make-ssl-cert)"},
 	{"var/lib/rabbitmq/.erlang.cookie", removed, "a secret in an image is shared by all that run it: Erlang makes one at first start"},

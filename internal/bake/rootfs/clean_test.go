@@ -19,7 +19,7 @@ func TestCleanSecretsAndDatabases(t *testing.T) {
 	}
 	before := r.Tree.Clone()
 	gone := []string{
-		"etc/ldap/slapd.d", "etc/ldap/slapd.d/cn=config.ldif", "etc/nsd/nsd_control.key", "etc/nsd/nsd_server.pem",
+		"etc/aliases.db", "etc/bind/rndc.key", "etc/ejabberd/ejabberd.pem", "etc/freeradius/3.0/certs/dh", "etc/ldap/slapd.d", "etc/ldap/slapd.d/cn=config.ldif", "etc/nsd/nsd_control.key", "etc/nsd/nsd_server.pem",
 		"etc/postgresql/15/main", "etc/postgresql/15/main/pg_hba.conf",
 		"var/lib/ldap/data.mdb", "var/lib/mysql/ibdata1", "var/lib/mysql/mysql", "var/lib/mysql/mysql/db.frm",
 		"var/lib/postgresql/15/main", "var/lib/postgresql/15/main/base", "var/lib/postgresql/15/main/base/1",
