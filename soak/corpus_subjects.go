@@ -158,8 +158,8 @@ func mailServers() []subject {
 	return []subject{
 		{
 			name: "postfix", packages: []string{"postfix"}, ports: []string{"25"},
-			files:   map[string]string{"/etc/postfix/main.cf": "compatibility_level = 3.6\nmyhostname = mail.soak\nmaillog_file = /dev/stdout\nalias_maps =\n"},
-			command: []string{"postfix", "start-fg"},
+			files:   map[string]string{"/etc/postfix/main.cf": "compatibility_level = 3.6\nmyhostname = mail.soak\nmaillog_file = /dev/stdout\n"},
+			command: sh(`newaliases && exec postfix start-fg`),
 			ask:     smtp("ESMTP Postfix"),
 		},
 		{
@@ -343,7 +343,7 @@ func chat() []subject {
 		},
 		{
 			name: "ejabberd", packages: []string{"ejabberd"}, ports: []string{"5222"}, wait: 2 * time.Minute,
-			command: sh(`openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=soak -keyout /tmp/key -out /tmp/crt 2>/dev/null && cat /tmp/key /tmp/crt >/etc/ejabberd/ejabberd.pem && chown ejabberd /etc/ejabberd/ejabberd.pem && HOME=/var/lib/ejabberd exec setpriv --reuid ejabberd --regid ejabberd --init-groups /usr/sbin/ejabberdctl foreground`),
+			command: sh(`openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=soak -keyout /tmp/key -out /tmp/crt 2>/dev/null && cat /tmp/key /tmp/crt >/etc/ejabberd/ejabberd.pem && chown ejabberd /etc/ejabberd/ejabberd.pem && install -d -o ejabberd /run/ejabberd && HOME=/var/lib/ejabberd exec setpriv --reuid ejabberd --regid ejabberd --init-groups /usr/sbin/ejabberdctl foreground`),
 			ask:     xmpp,
 		},
 		{
