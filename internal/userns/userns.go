@@ -202,10 +202,36 @@ func newMaps() ([]idMap, error) {
 }
 
 func noIDs(name, file string) error {
+	first := freeIDs("/etc/subuid", "/etc/subgid")
+	ids := fmt.Sprintf("%d-%d", first, first+minIDs)
 	return &UnavailableError{
 		What: fmt.Sprintf("%s gives %s no %d ids", file, name, minIDs),
-		hint: "run as root, or let root do: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + name,
+		hint: "run as root, or let root do: usermod --add-subuids " + ids + " --add-subgids " + ids + " " + name,
 	}
+}
+
+// freeIDs is the first id after all that the files, in the form of subuid(5), give to anybody; not below 100000, where
+// useradd begins (login.defs(5), SUB_UID_MIN).
+func freeIDs(files ...string) int {
+	free := 100_000
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue // nobody has any
+		}
+		for line := range strings.Lines(string(data)) {
+			f := strings.Split(strings.TrimSpace(line), ":")
+			if len(f) != 3 {
+				continue
+			}
+			start, err1 := strconv.Atoi(f[1])
+			count, err2 := strconv.Atoi(f[2])
+			if err1 == nil && err2 == nil {
+				free = max(free, start+count)
+			}
+		}
+	}
+	return free
 }
 
 // readRange finds the largest range of ids that subuid(5) gives the user.

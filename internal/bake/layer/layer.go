@@ -51,7 +51,7 @@ func Write(s *store.Store, t tree.Tree, note func(kind, key string, v any) error
 	}
 	var l Layer
 	if err := s.Cached(noteKind, noteKey(listing), &l); err == nil {
-		if size, err := s.Size(l.Digest); err == nil && size == l.Size {
+		if size, err := s.Size(l.Digest); err == nil && size == l.Size && l.Tree == listing {
 			return l, nil
 		}
 	} else if !errors.Is(err, store.ErrNotFound) {

@@ -94,3 +94,26 @@ func TestWrite(t *testing.T) {
 		t.Errorf("found %v, %v", again, err)
 	}
 }
+
+// A note that is about another tree is not believed.
+func TestWriteDistrustsNotes(t *testing.T) {
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := tree.Tree{"one": {Type: tree.Dir, Mode: 0o755}}, tree.Tree{"two": {Type: tree.Dir, Mode: 0o755}}
+	b := s.Batch()
+	made, err := Write(s, one, b.Set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Set(noteKind, noteKey(store.Sum(two.Encode())), made); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Write(s, two, s.Batch().Set); err != nil || got.DiffID == made.DiffID {
+		t.Errorf("%+v, %v: the layer of the other tree", got, err)
+	}
+}

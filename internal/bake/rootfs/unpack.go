@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
@@ -89,7 +90,7 @@ func Unpack(ctx context.Context, s *store.Store, p *Package, slim Slim, note fun
 	if err == nil {
 		err = p.load(s, u)
 		if err == nil {
-			return nil
+			return p.identify()
 		}
 	}
 	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDigest) {
@@ -98,6 +99,9 @@ func Unpack(ctx context.Context, s *store.Store, p *Package, slim Slim, note fun
 	if err := p.unpack(ctx, s, slim); err != nil {
 		if errors.Is(err, store.ErrDigest) {
 			return &DamagedError{Package: p.Name + " " + p.Version, Err: err}
+		}
+		if _, ok := errors.AsType[*OtherPackageError](err); ok {
+			return err
 		}
 		return fmt.Errorf("package %s %s: %w", p.Name, p.Version, err)
 	}
@@ -165,12 +169,10 @@ func (p *Package) readControl(d *deb.Package) (conffiles map[string]bool, err er
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range []struct{ name, want string }{{"Package", p.Name}, {"Version", p.Version}, {"Architecture", p.Arch}} {
-		if got := c.Field(f.name); got != f.want {
-			return nil, fmt.Errorf("the .deb says %s: %s, the lock says %s", f.name, got, f.want)
-		}
-	}
 	p.Paragraph = strings.TrimRight(string(c.Paragraph), "\n") + "\n"
+	if err := p.identify(); err != nil {
+		return nil, err
+	}
 	p.Files = map[string]ControlFile{}
 	for name, cf := range c.Files {
 		if name != "control" {
@@ -182,6 +184,32 @@ func (p *Package) readControl(d *deb.Package) (conffiles map[string]bool, err er
 		conffiles[name] = true
 	}
 	return conffiles, nil
+}
+
+// identify checks that the package is the one that the lock says it is.
+func (p *Package) identify() error {
+	source, _, _ := strings.Cut(cmp.Or(p.field("Source"), p.Name), " ")
+	for _, f := range []struct{ name, got, want string }{
+		{"Package", p.field("Package"), p.Name}, {"Version", p.field("Version"), p.Version},
+		{"Architecture", p.field("Architecture"), p.Arch}, {"Source", source, p.Source},
+	} {
+		if f.got != f.want {
+			return &OtherPackageError{Package: p.Name + " " + p.Version, Field: f.name, Got: f.got, Want: f.want}
+		}
+	}
+	return nil
+}
+
+// An OtherPackageError means that a lock says something of a package that the package itself does not.
+type OtherPackageError struct{ Package, Field, Got, Want string }
+
+func (e *OtherPackageError) Error() string {
+	return fmt.Sprintf("package %s: the .deb says %s: %s, the lock says %s", e.Package, e.Field, e.Got, e.Want)
+}
+
+// Hint says what to do.
+func (e *OtherPackageError) Hint() string {
+	return "the lock was changed by hand: take it back from where it is kept, or delete it and lock anew"
 }
 
 // errLater means that a file which slim takes has another name, which stays.

@@ -67,6 +67,28 @@ func unpackAll(t *testing.T, s *store.Store, slim Slim, pkgs ...*Package) {
 	}
 }
 
+// A package is what it says itself, unpacked now or before, whatever a lock says of it.
+func TestUnpackOther(t *testing.T) {
+	s := newStore(t)
+	for _, known := range []bool{false, true} {
+		for field, change := range map[string]func(*Package){
+			"Package": func(p *Package) { p.Name = "other" }, "Version": func(p *Package) { p.Version = "2.0" },
+			"Architecture": func(p *Package) { p.Arch = "arm64" }, "Source": func(p *Package) { p.Source = "other" },
+		} {
+			p := build(t, s, apttest.Package{Name: "x", Source: "src (0.9)"})
+			p.Source = "src"
+			change(p)
+			err := Unpack(t.Context(), s, p, keepAll{}, s.Batch().Set)
+			if e, ok := errors.AsType[*OtherPackageError](err); !ok || e.Field != field {
+				t.Errorf("%s, unpacked before: %v: %v", field, known, err)
+			}
+		}
+		p := build(t, s, apttest.Package{Name: "x", Source: "src (0.9)"})
+		p.Source = "src"
+		unpackAll(t, s, keepAll{}, p)
+	}
+}
+
 // What was unpacked once is read from the store, and is the same.
 func TestUnpackTwice(t *testing.T) {
 	s := newStore(t)
