@@ -132,29 +132,55 @@ func writeFile(name string, data []byte) error {
 	return os.Rename(name+".new", name)
 }
 
-// write writes the page: a section for each part of which every case is done with this program.
+// write writes the page: a section for each part. That of a part of which not every case is done with this program stays
+// as it was.
 func (s *soak) write() error {
-	page := s.head()
+	old, err := os.ReadFile(s.out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var page strings.Builder
+	page.WriteString(pageHead)
 	for _, p := range parts() {
-		cases, err := p.cases(s)
+		section, err := s.section(p)
+		if errors.Is(err, errNotDone) {
+			say("%s: not every case is done: its section stays as it was", p.name)
+			section, err = sectionOf(string(old), p.name), nil
+		}
 		if err != nil {
 			return err
 		}
-		var all []outcome
-		for _, c := range cases {
-			o, err := s.outcome(p, c)
-			if err != nil && !errors.Is(err, errNotDone) {
-				return err
-			}
-			if err == nil {
-				all = append(all, o)
-			}
+		if section != "" {
+			page.WriteString("\n" + mark(p.name) + section + "\n")
 		}
-		if len(all) < len(cases) {
-			say("%s: %d of %d cases are not done: no section of it", p.name, len(cases)-len(all), len(cases))
-			continue
-		}
-		page += "\n" + strings.TrimSpace(p.report(s, all)) + "\n"
 	}
-	return writeFile(s.out, []byte(page))
+	return writeFile(s.out, []byte(page.String()))
+}
+
+// mark is the line before the section of a part.
+func mark(part string) string { return "<!-- part: " + part + " -->\n" }
+
+// sectionOf is the section of a part in a page, "" if it has none.
+func sectionOf(page, part string) string {
+	_, section, _ := strings.Cut(page, mark(part))
+	section, _, _ = strings.Cut(section, "\n<!-- part: ")
+	return strings.TrimSpace(section)
+}
+
+// section is what a part reports, with its circumstances after the heading. Errors: errNotDone.
+func (s *soak) section(p part) (string, error) {
+	cases, err := p.cases(s)
+	if err != nil {
+		return "", err
+	}
+	var all []outcome
+	for _, c := range cases {
+		o, err := s.outcome(p, c)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, o)
+	}
+	heading, rest, _ := strings.Cut(strings.TrimSpace(p.report(s, all)), "\n")
+	return heading + "\n\n" + s.circumstances() + "\n" + rest, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -47,7 +48,7 @@ func (sub subject) recipe() string {
 	fmt.Fprintf(&w, "name: %s\nfrom: {debian: %s, variant: %s}\npackages: %s\n", sub.name, osRelease("VERSION_CODENAME"), variant, yaml(sub.packages))
 	if len(sub.files) > 0 {
 		w.WriteString("files:\n")
-		for _, p := range sortedKeys(sub.files) {
+		for _, p := range slices.Sorted(maps.Keys(sub.files)) {
 			fmt.Fprintf(&w, "  - {path: %s, content: %s}\n", p, yaml(sub.files[p]))
 		}
 	}
@@ -77,15 +78,6 @@ func yaml(v any) string {
 		panic(err) // texts
 	}
 	return strings.ReplaceAll(strings.TrimSpace(w.String()), "${", "$${")
-}
-
-func sortedKeys(m map[string]string) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // A baked is one bake of a subject.

@@ -82,14 +82,17 @@ func (c caller) call(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// head is the beginning of the page.
-func (s *soak) head() string {
+// pageHead is the beginning of the page.
+const pageHead = "# The corpus\n\nWritten by `go run ./soak` (`make soak`), each part for itself; not to be edited.\n"
+
+// circumstances say with what and where this run was.
+func (s *soak) circumstances() string {
 	version, err := exec.CommandContext(s.ctx, "git", "describe", "--tags", "--always", "--dirty").Output()
 	if err != nil {
 		version = []byte("unknown")
 	}
-	return fmt.Sprintf("# The corpus\n\nWritten by `go run ./soak -seed %d` (`make soak`) on %s; not to be edited. Brickyard %s, %s, %d cores.\n",
-		s.seed, time.Now().UTC().Format("2006-01-02 15:04 UTC"), strings.TrimSpace(string(version)), suiteTitle(), runtime.NumCPU())
+	return fmt.Sprintf("*%s, Brickyard %s, %s, %d cores, seed %d.*\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"),
+		strings.TrimSpace(string(version)), osRelease("PRETTY_NAME"), runtime.NumCPU(), s.seed)
 }
 
 // osRelease is a field of the machine's os-release(5), "" if it has none.
@@ -105,8 +108,6 @@ func osRelease(field string) string {
 	}
 	return ""
 }
-
-func suiteTitle() string { return osRelease("PRETTY_NAME") }
 
 // remove takes directories away.
 func remove(dirs ...string) error {

@@ -58,6 +58,33 @@ func TestGoesOnWhereItWas(t *testing.T) {
 	expect("all again", []string{"a", "b", "c"}, nil, false)
 }
 
+// A page keeps the section of a part that is not done, and gets a new one of a part that is.
+func TestSections(t *testing.T) {
+	t.Chdir("..") // where cases look for their recipes
+	s := &soak{options: options{dir: t.TempDir(), out: filepath.Join(t.TempDir(), "page.md")}, ctx: t.Context()}
+	page := pageHead + "\n" + mark("corpus") + "## Servers\n\nold\n\n" + mark("other") + "## Other\n"
+	if got, want := sectionOf(page, "corpus"), "## Servers\n\nold"; got != want {
+		t.Errorf("section %q, want %q", got, want)
+	}
+	if got := sectionOf(page, "none"); got != "" {
+		t.Errorf("a section that is not there: %q", got)
+	}
+	if err := os.WriteFile(s.out, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.write(); err != nil { // nothing is done
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(s.out)
+	if want := pageHead + "\n" + mark("corpus") + "## Servers\n\nold\n"; err != nil || string(got) != want {
+		t.Errorf("page %q (%v), want %q", got, err, want)
+	}
+	p := part{name: "p", cases: func(*soak) ([]testCase, error) { return nil, nil }, report: func(*soak, []outcome) string { return "## P\n\nnew" }}
+	if got, err := s.section(p); err != nil || !strings.HasPrefix(got, "## P\n\n*") || !strings.HasSuffix(got, "*\n\nnew") {
+		t.Errorf("section %q, %v", got, err)
+	}
+}
+
 // How two images differ is told by path: what only one has, other content, another owner or time.
 func TestDifferences(t *testing.T) {
 	dir := t.TempDir()
