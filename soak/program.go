@@ -91,7 +91,7 @@ func (s *soak) circumstances() string {
 	if err != nil {
 		version = []byte("unknown")
 	}
-	return fmt.Sprintf("*%s, Brickyard %s, %s, %d cores, seed %d.*\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"),
+	return fmt.Sprintf("*%s, Brickyard %s, %s, %d cores, seed %d.*", time.Now().UTC().Format("2006-01-02 15:04 UTC"),
 		strings.TrimSpace(string(version)), osRelease("PRETTY_NAME"), runtime.NumCPU(), s.seed)
 }
 
