@@ -29,15 +29,15 @@ const patience = 10 * time.Second
 
 // dial connects to a port of the instance; it has patience for all that is then said.
 func dial(ctx context.Context, at func(string) string, port string) (net.Conn, error) {
-	network := "tcp"
+	network, wait := "tcp", patience
 	if strings.HasSuffix(port, "/udp") {
-		network = "udp"
+		network, wait = "udp", 2*time.Second // a datagram may be lost, and one to a server that is not up yet is
 	}
-	c, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, network, at(port))
+	c, err := (&net.Dialer{Timeout: wait}).DialContext(ctx, network, at(port))
 	if err != nil {
 		return nil, err
 	}
-	return c, c.SetDeadline(time.Now().Add(patience))
+	return c, c.SetDeadline(time.Now().Add(wait))
 }
 
 // talk says and awaits, in turns: a step that begins with ">" is sent, one that begins with "<" is a regular
@@ -153,9 +153,6 @@ func query(port, name string, want [4]byte) ask {
 			return "", err
 		}
 		defer c.Close()
-		if err := c.SetDeadline(time.Now().Add(2 * time.Second)); err != nil { // a datagram may be lost
-			return "", err
-		}
 		if _, err := c.Write(msg); err != nil {
 			return "", err
 		}
@@ -225,12 +222,7 @@ func radius(port, user, password, want string) ask {
 
 // datagram sends one and awaits one, which must match.
 func datagram(what, port, send, want string) ask {
-	a := talk(what, port, ">"+send, "<"+want)
-	return ask{what, func(ctx context.Context, at func(string) string) (string, error) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		return a.do(ctx, at)
-	}}
+	return talk(what, port, ">"+send, "<"+want)
 }
 
 // both asks one thing after the other.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 const corpusHead = `## Servers and tools
@@ -77,17 +76,19 @@ func orNothing(list string) string {
 }
 
 func row(w *strings.Builder, id string, f corpusFound) {
-	took, yes := "-", func(ok bool) string {
-		if ok {
-			return "yes"
-		}
-		return "**no**"
-	}
+	took := "-"
 	if len(f.Bakes) > 1 {
-		took = (time.Duration(f.Bakes[1].Seconds*10) * time.Second / 10).String()
+		took = fmt.Sprintf("%.1f s", f.Bakes[1].Seconds)
 	}
 	fmt.Fprintf(w, "| %s | %d | %.1f MB | %.1f MB | %s | %s | %s | %s |\n", id, f.Packages,
 		float64(f.Stored)/1e6, float64(f.Unpacked)/1e6, took, yes(f.Same), yes(f.Answered), strings.ReplaceAll(f.Asked, "|", `\|`))
+}
+
+func yes(ok bool) string {
+	if ok {
+		return "yes"
+	}
+	return "**no**"
 }
 
 // takenAway lists what was cleaned, by reason, but for what was so in most images.
