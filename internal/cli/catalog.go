@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"brickyard/internal/catalog/index"
 	"brickyard/internal/store"
 
 	"github.com/spf13/cobra"
@@ -44,9 +45,9 @@ func catalogVerifyCmd(env *Env) *cobra.Command {
 		Use:   "verify",
 		Short: "check everything on disk against its digest",
 		Long: `Read everything that the catalogue has on disk: each blob against its digest, each unpacked file
-against its name, which stands for content, owner, mode, time and attributes, each note, and that all
-images have what their records name. Files that a process which was killed left half-written are
-counted as litter: nothing uses them.
+against its name, which stands for content, owner, mode, time and attributes, each assembled root
+against its listing, each note, and that all images have what their records name. Files that a process
+which was killed left half-written are counted as litter: nothing uses them.
 
 With --repair, what is damaged goes to the trash, and litter too: baking again makes or fetches it anew.
 Exits with 13 when anything is damaged or missing.`,
@@ -71,6 +72,13 @@ Exits with 13 when anything is damaged or missing.`,
 			if err := putAside(s, c); err != nil {
 				return err
 			}
+		}
+		_, unread, err := index.New(s).Images(index.Filter{})
+		if err != nil {
+			return err
+		}
+		for _, e := range unread {
+			c.Faults = append(c.Faults, store.Fault{Path: e.What, Why: e.Err.Error(), Missing: true})
 		}
 		if env.json {
 			err = env.printJSON(catalogCheckJSON{

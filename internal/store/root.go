@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"os"
 
@@ -10,7 +11,8 @@ import (
 // Root returns a directory that holds the tree t, assembled when it is not there yet. It is shared and
 // must not be written to: put an overlay on it. t's text form names it.
 func (s *Store) Root(ctx context.Context, t tree.Tree) (string, error) {
-	d := Sum(t.Encode())
+	listing := t.Encode()
+	d := Sum(listing)
 	if dir, ok := s.FindRoot(d); ok {
 		return dir, nil
 	}
@@ -32,6 +34,9 @@ func (s *Store) Root(ctx context.Context, t tree.Tree) (string, error) {
 		return "", err
 	}
 	if err := s.Assemble(t, root); err != nil {
+		return "", err
+	}
+	if err := s.PutExpect(d, bytes.NewReader(listing)); err != nil { // by which Verify compares
 		return "", err
 	}
 	if err := s.Sync(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -41,7 +42,7 @@ type Check struct {
 }
 
 // Verify reads everything in the store: each blob against its digest, each unpacked file against its name, which is made
-// of content, owner, mode, time and attributes, and each note. Notes of the kinds in counts, and all that they lead to,
+// of content, owner, mode, time and attributes, each note, and each root against its listing. Notes of the kinds in counts, and all that they lead to,
 // must lead to what is there; what others lead to is made again when it is missed. add, if not nil, is told of bytes
 // read, from several goroutines.
 //
@@ -65,6 +66,9 @@ func (s *Store) Verify(ctx context.Context, counts []string, add func(n int64)) 
 			v.check.Litter = append(v.check.Litter, f.Path)
 		}
 	}
+	if err := v.roots(ctx, torn); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(v.check.Faults, func(a, b Fault) int { return strings.Compare(a.Path, b.Path) })
 	slices.Sort(v.check.Litter)
 	return &v.check, nil
@@ -72,7 +76,11 @@ func (s *Store) Verify(ctx context.Context, counts []string, add func(n int64)) 
 
 // PutAside moves what is at path, below the home, to the trash: whatever can make or fetch it again, does.
 func (s *Store) PutAside(path string) error {
-	return os.Rename(s.path(path), s.path("trash", "damaged-"+strings.ReplaceAll(path, "/", "-")))
+	aside := s.path("trash", "damaged-"+strings.ReplaceAll(path, "/", "-"))
+	if err := removeTree(aside); err != nil { // from another time
+		return err
+	}
+	return os.Rename(s.path(path), aside)
 }
 
 // verify is one run of Verify.
@@ -162,6 +170,82 @@ func (v *verify) hash(ctx context.Context, path string) (tree.Digest, int64, err
 	h := sha256.New()
 	n, err := io.Copy(h, ctxReader{ctx, f})
 	return digestOf(h), n, err
+}
+
+// roots compares assembled roots with their listings: what is a link to a file of the store is as good as that is.
+func (v *verify) roots(ctx context.Context, torn []Fault) error {
+	names, err := os.ReadDir(v.s.path("roots"))
+	if err != nil {
+		return err
+	}
+	bad := map[string]bool{}
+	for _, f := range torn {
+		bad[f.Path] = true
+	}
+	for _, name := range names {
+		path := "roots/" + name.Name()
+		why, err := v.root(ctx, path, bad)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			v.check.Faults = append(v.check.Faults, Fault{Path: path, Why: why})
+		}
+	}
+	return nil
+}
+
+func (v *verify) root(ctx context.Context, path string, bad map[string]bool) (why string, err error) {
+	want, err := v.s.Tree(tree.Digest("sha256:" + filepath.Base(path)))
+	if err != nil {
+		return fmt.Sprintf("its listing: %v", err), nil
+	}
+	dir := v.s.path(path)
+	seen := 0
+	err = tree.Scan(dir, func(p string, e *tree.Entry) error {
+		if why != "" {
+			return fs.SkipAll
+		}
+		seen++
+		w, ok := want[p]
+		e.Hard, w.Hard = "", ""
+		switch {
+		case !ok:
+			why = fmt.Sprintf("it has /%s, which its listing has not", p)
+			return nil
+		case e.Type == tree.Regular && w.Type == tree.Regular:
+			same, err := v.linked(ctx, path+"/"+p, e, w, bad)
+			if err != nil {
+				return err
+			}
+			if same {
+				return nil
+			}
+		case e.Type == tree.Dir && w.Type == tree.Dir:
+			e.MTime, w.MTime = 0, 0
+		}
+		if !e.Equal(w) {
+			why = fmt.Sprintf("/%s is not what its listing says", p)
+		}
+		return ctx.Err()
+	})
+	if err == nil && why == "" && seen != len(want) {
+		why = fmt.Sprintf("it lacks %d of its paths", len(want)-seen)
+	}
+	return why, err
+}
+
+// linked says whether the file at path is a name of the store's file w, which is as it should be. If not, e gets its digest.
+func (v *verify) linked(ctx context.Context, path string, e *tree.Entry, w tree.Entry, bad map[string]bool) (bool, error) {
+	file := v.s.filePath(w)
+	there, err1 := os.Lstat(v.s.path(path))
+	kept, err2 := os.Lstat(file)
+	if err1 == nil && err2 == nil && os.SameFile(there, kept) {
+		return !bad[strings.TrimPrefix(file, v.s.dir+"/")], nil
+	}
+	var err error
+	e.Digest, _, err = v.hash(ctx, path)
+	return false, err
 }
 
 // notes reads all notes and follows them.

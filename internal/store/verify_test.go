@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,5 +97,61 @@ func TestVerify(t *testing.T) {
 	}
 	if c = verify(); len(c.Faults) != 1 || len(c.Litter) > 0 { // the layer is missing still
 		t.Errorf("after all was put aside: %+v", c)
+	}
+}
+
+// A root is what its listing says, by links to files that are whole.
+func TestVerifyRoots(t *testing.T) {
+	for name, spoil := range map[string]func(root, file string) error{
+		"a file of another content": func(root, _ string) error {
+			return errors.Join(os.Remove(root+"/f"), os.WriteFile(root+"/f", []byte("evil"), 0o644))
+		},
+		"the file in the store": func(_, file string) error { return os.WriteFile(file, []byte("FILE"), 0o644) },
+		"one more":              func(root, _ string) error { return os.WriteFile(root+"/more", nil, 0o644) },
+		"one less":              func(root, _ string) error { return os.Remove(root + "/f") },
+		"a mode":                func(root, _ string) error { return os.Chmod(root+"/d", 0o700) },
+		"a link":                func(root, _ string) error { return errors.Join(os.Remove(root+"/l"), os.Symlink("/", root+"/l")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			uid, gid := uint32(os.Getuid()), uint32(os.Getgid())
+			e := tree.Entry{Type: tree.Regular, Mode: 0o644, UID: uid, GID: gid, Size: 4}
+			if err := s.AddFile(&e, strings.NewReader("file"), nil); err != nil {
+				t.Fatal(err)
+			}
+			dir := tree.Entry{Type: tree.Dir, Mode: 0o755, UID: uid, GID: gid}
+			root, err := s.Root(t.Context(), tree.Tree{".": dir, "d": dir, "f": e, "g": e, "l": {Type: tree.Symlink, Mode: 0o777, UID: uid, GID: gid, Link: "f"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			faults := func() (paths []string) {
+				c, err := s.Verify(t.Context(), nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range c.Faults {
+					paths = append(paths, f.Path)
+				}
+				return paths
+			}
+			if got := faults(); got != nil {
+				t.Fatalf("as it was made: %q", got)
+			}
+			if err := spoil(root, s.filePath(e)); err != nil {
+				t.Fatal(err)
+			}
+			at := strings.TrimPrefix(root, s.Dir()+"/")
+			for range 2 { // put aside twice, too
+				if got := faults(); !slices.Contains(got, at) {
+					t.Errorf("faults %q, want %s", got, at)
+				}
+				if err := s.PutAside(at); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Mkdir(root, 0o755); err != nil { // half of one
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
