@@ -373,7 +373,7 @@ func inherit(s *store.Store, u *apt.Universe, base *Base, req *resolve.Request) 
 		}
 		inBase[p.Name] = q
 		if !slices.Contains(req.Exclude, p.Name) {
-			req.Ask = append(req.Ask, resolve.Ask{Package: q})
+			req.Ask = append(req.Ask, resolve.Ask{Package: q, InBase: true})
 		}
 	}
 }

@@ -35,7 +35,8 @@ type Ask struct {
 	Name    string
 	Version string       // exact, "" for the candidate
 	Arch    string       // "", or the universe's
-	Package *apt.Package // this very one, of a local file; the rest is not looked at
+	Package *apt.Package // this very one, of a local file or of the base; the rest is not looked at
+	InBase  bool         // the base image has it
 }
 
 // A Result is the set.
@@ -102,6 +103,7 @@ func resolveOnce(u *apt.Universe, r Request, locks map[*apt.Name]*apt.Package) (
 type want struct {
 	pkg   *apt.Package
 	asked bool // by the request, not the variant
+	base  bool // by the base image
 }
 
 // wanted finds the packages of the variant, by name, and then those asked for, in their order.
@@ -109,7 +111,7 @@ func (s *solver) wanted(r Request) ([]want, error) {
 	var list []want
 	for _, n := range s.variant(r.Variant) {
 		if c := s.state(n).candidate; c != nil {
-			list = append(list, want{c, false})
+			list = append(list, want{pkg: c})
 		}
 	}
 	var errs []error
@@ -122,11 +124,11 @@ func (s *solver) wanted(r Request) ([]want, error) {
 		same := slices.IndexFunc(list, func(w want) bool { return w.pkg.Of == p.Of })
 		switch {
 		case same < 0:
-			list = append(list, want{p, true})
+			list = append(list, want{pkg: p, asked: true, base: a.InBase})
 		case list[same].asked && list[same].pkg != p:
 			errs = append(errs, fmt.Errorf("%s is asked for as %s and as %s", p.Of.Name, list[same].pkg.Version, p.Version))
 		default:
-			list[same] = want{p, true}
+			list[same] = want{pkg: p, asked: true, base: a.InBase}
 		}
 	}
 	for _, w := range list {
@@ -138,7 +140,10 @@ func (s *solver) wanted(r Request) ([]want, error) {
 }
 
 func (s *solver) asks(w want) string {
-	if w.asked {
+	switch {
+	case w.base:
+		return w.pkg.Of.Name + " is in the base image"
+	case w.asked:
 		return w.pkg.Of.Name + " is asked for"
 	}
 	return w.pkg.Of.Name + " is part of the base system"
