@@ -26,6 +26,7 @@ func main() {
 	flag.StringVar(&o.out, "o", "docs/corpus.md", "write the report to `file`")
 	flag.StringVar(&o.only, "only", "", "only cases whose name matches `regexp`; no report then")
 	flag.BoolVar(&o.again, "again", false, "do again what is done already")
+	flag.BoolVar(&o.report, "report", false, "only write the report, of what is done")
 	flag.StringVar(&o.program, "program", "", "prove `file` in place of a brickyard built for it")
 	flag.Usage = usage
 	flag.Parse()
@@ -52,7 +53,7 @@ func usage() {
 type options struct {
 	seed           uint64
 	dir, out, only string
-	again          bool
+	again, report  bool
 	program        string
 	parts          []string
 }
@@ -96,6 +97,9 @@ func run(ctx context.Context, o options) error {
 	s, err := newSoak(ctx, o)
 	if err != nil {
 		return err
+	}
+	if o.report {
+		return s.write()
 	}
 	var failed []string
 	for _, p := range chosen {
