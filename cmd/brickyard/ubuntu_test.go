@@ -49,11 +49,11 @@ packages: [web]
 owner: test
 expires: 90d
 `})
-	sources := ""
+	var sources strings.Builder
 	for _, line := range []string{"jammy main restricted", "jammy-updates main restricted", "jammy universe", "jammy-updates universe", "jammy-security main restricted", "jammy-security universe"} {
-		sources += "deb " + server.URL + "/ " + strings.Replace(line, " restricted", "", 1) + "\n# deb-src " + server.URL + "/ " + line + "\n\n"
+		sources.WriteString("deb " + server.URL + "/ " + strings.Replace(line, " restricted", "", 1) + "\n# deb-src " + server.URL + "/ " + line + "\n\n")
 	}
-	withApt(t, b, map[string]string{"sources.list": sources, "trusted.gpg.d/ubuntu-keyring-2018-archive.gpg": string(apttest.Keyring())})
+	withApt(t, b, map[string]string{"sources.list": sources.String(), "trusted.gpg.d/ubuntu-keyring-2018-archive.gpg": string(apttest.Keyring())})
 	b.must(t, "lock", "recipe.yaml")
 	var got []string
 	for _, m := range regexp.MustCompile(`name: (\S+), version: "(.*?)".* from: (\S+),`).FindAllStringSubmatch(b.read(t, "recipe.lock"), -1) {
