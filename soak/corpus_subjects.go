@@ -245,7 +245,7 @@ func brokers() []subject {
 			ask:     talk("NATS: PING", "4222", `<^INFO \{`, ">PING\r\n", `<PONG`),
 		},
 		{
-			name: "beanstalkd", exits: []int{137}, packages: []string{"beanstalkd"}, ports: []string{"11300"},
+			name: "beanstalkd", stop: "SIGINT", note: "stopped by SIGINT: as process 1 it does not end by the SIGTERM that it catches", packages: []string{"beanstalkd"}, ports: []string{"11300"},
 			command: []string{"beanstalkd", "-l", "127.0.0.1", "-p", "11300", "-u", "beanstalkd"},
 			ask:     talk("beanstalk: put", "11300", ">put 0 0 9 2\r\n42\r\n", "<^INSERTED [0-9]+"),
 		},
@@ -297,7 +297,7 @@ func fileServers() []subject {
 		},
 		{
 			name: "git-daemon", packages: []string{"git"}, ports: []string{"9418"},
-			command: sh(`git init -q --bare /srv/a.git && exec git daemon --reuseaddr --export-all --base-path=/srv`),
+			command: sh(`git init -q --bare /srv/a.git && exec /usr/lib/git-core/git-daemon --reuseaddr --export-all --base-path=/srv`),
 			ask:     talk("git: upload-pack", "9418", ">0034git-upload-pack /a.git\x00host=localhost\x00\x00version=1\x00", "<^000eversion 1"),
 		},
 		{
