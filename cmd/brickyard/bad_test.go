@@ -295,39 +295,6 @@ func TestBadLock(t *testing.T) {
 	b.refuse(t, 1, []string{`the lock of recipe\.yaml does not fit it`, `hint: brickyard lock recipe\.yaml`}, "bake", "recipe.yaml")
 }
 
-// What needs programs of another architecture to run is not begun: nothing is fetched.
-func TestOtherArch(t *testing.T) {
-	a := hello()
-	a.Add("bookworm", "main", apttest.Package{Name: "dpkg", Arch: "s390x", Files: []apttest.File{{Path: "usr/bin/dpkg", Mode: 0o755, Content: "\x7fELF"}}})
-	s := a.Server(t)
-	const refusal = `recipe\.yaml: an image for s390x can't be baked here: this machine is \S+, and `
-	for _, tt := range []struct {
-		name, packages, more string
-		says                 string // "" when it is baked
-	}{
-		{"no scripts", "hello", "", ""},
-		{"dpkg, which has scripts to run", "hello, dpkg", "", refusal + "maintainer scripts run for real"},
-		{"a step", "hello", "run: [\"true\"]\n", refusal + "the steps of run are for that"},
-		{"contents only", "", "files: [{path: /etc/x, content: x}]\n", ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			files := plain(tt.packages)
-			files["recipe.yaml"] = strings.Replace(files["recipe.yaml"], "variant: none", "variant: none, arch: s390x", 1) + tt.more
-			b := newBakery(t, s, files)
-			b.must(t, "lock", "recipe.yaml")
-			if tt.says == "" {
-				b.bake(t)
-				return
-			}
-			before := s.Requests("*.deb")
-			b.refuse(t, 1, []string{tt.says, `hint: bake it on a machine for s390x, or install qemu-user-static`}, "bake", "recipe.yaml")
-			if s.Requests("*.deb") != before {
-				t.Error("packages were fetched all the same")
-			}
-		})
-	}
-}
-
 // A full disk is said, leaves nothing behind, and is no harm once there is room.
 func TestDiskFull(t *testing.T) {
 	s := testArchive().Server(t)
