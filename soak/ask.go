@@ -202,6 +202,17 @@ func smb(port string) ask {
 	return talk("SMB: negotiate", port, ">"+prefixed(len(header+body))+header+body, `<(?s)^....\x{fe}SMB\x40\x00..\x00\x00\x00\x00\x00\x00`)
 }
 
+// cups asks for all printers (RFC 8010, 3; CUPS-Get-Printers): there are none.
+func cups(port string) ask {
+	attribute := func(tag byte, name, value string) string {
+		return string([]byte{tag, 0, byte(len(name))}) + name + string([]byte{0, byte(len(value))}) + value
+	}
+	body := "\x02\x00\x40\x02\x00\x00\x00\x01\x01" + attribute(0x47, "attributes-charset", "utf-8") +
+		attribute(0x48, "attributes-natural-language", "en") + "\x03"
+	return talk("IPP: CUPS-Get-Printers", port, ">POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/ipp\r\nContent-Length: "+
+		strconv.Itoa(len(body))+"\r\n\r\n"+body, `<(?s)^HTTP/1.1 200 OK.*\r\n\r\n\x02\x00\x04\x06`) // client-error-not-found
+}
+
 // radius asks whether a user may come in, with the secret that Debian's FreeRADIUS has for this machine's clients (RFC
 // 2865, 5.2; RFC 2869, 5.14).
 func radius(port, user, password, want string) ask {

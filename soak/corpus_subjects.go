@@ -309,13 +309,13 @@ func fileServers() []subject {
 		{
 			name: "cups", packages: []string{"cups-daemon"}, ports: []string{"631"},
 			command: sh(`install -d -g lp /run/cups && exec cupsd -f`),
-			ask:     get("631", "/", 200, "CUPS [0-9.]+"),
+			ask:     cups("631"),
 		},
 		{
 			name: "docker-registry", packages: []string{"docker-registry"}, ports: []string{"5000"}, exits: []int{2},
 			more:    "user: docker-registry\n",
 			command: []string{"docker-registry", "serve", "/etc/docker/registry/config.yml"},
-			ask:     get("5000", "/v2/", 200, `Docker-Distribution-Api-Version: registry/2.0`),
+			ask:     get("5000", "/v2/", 401, `Docker-Distribution-Api-Version: registry/2.0`),
 		},
 	}
 }
@@ -331,14 +331,12 @@ func chat() []subject {
 		},
 		{
 			name: "inspircd", packages: []string{"inspircd"}, ports: []string{"6667"},
-			more:    "user: irc\n",
-			command: []string{"inspircd", "--nofork", "--config", "/etc/inspircd/inspircd.conf"},
+			command: sh(`install -d -o irc -g irc /run/inspircd && exec setpriv --reuid irc --regid irc --init-groups inspircd --nofork --config /etc/inspircd/inspircd.conf`),
 			ask:     irc,
 		},
 		{
 			name: "prosody", packages: []string{"prosody"}, ports: []string{"5222"},
-			more:    "user: prosody\n",
-			command: []string{"prosody", "-F"},
+			command: sh(`install -d -o prosody -g prosody /run/prosody && exec setpriv --reuid prosody --regid prosody --init-groups prosody -F`),
 			ask:     xmpp,
 		},
 		{
@@ -382,7 +380,7 @@ func monitors() []subject {
 			ask:     get("9090", "/-/ready", 200, "Prometheus Server is Ready"),
 		},
 		{
-			name: "prometheus-node-exporter", packages: []string{"prometheus-node-exporter"}, ports: []string{"9100"},
+			name: "prometheus-node-exporter", packages: []string{"prometheus-node-exporter"}, ports: []string{"9100"}, exits: []int{2},
 			more:    "user: prometheus\n",
 			command: []string{"prometheus-node-exporter"},
 			ask:     get("9100", "/metrics", 200, "node_exporter_build_info"),
@@ -423,7 +421,7 @@ func runtimes() []subject {
 		},
 		{
 			name: "nodejs", packages: []string{"nodejs"}, ports: []string{"8000"},
-			command: []string{"node", "-e", `require("http").createServer((q, r) => r.end("six times seven is " + 6 * 7)).listen(8000)`},
+			command: []string{"node", "-e", `process.on("SIGTERM", () => process.exit()); require("http").createServer((q, r) => r.end("six times seven is " + 6 * 7)).listen(8000)`},
 			ask:     get("8000", "/", 200, "six times seven is 42"),
 		},
 	}
