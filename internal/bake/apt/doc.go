@@ -11,6 +11,7 @@
 //	download.go  Client.Download: one file to disk, resumed, verified
 //	fetch.go     Load: sources → releases → indexes by hash → Universe
 //	universe.go  Universe: every package of some sources, compact
+//	order.go     Universe.InAptsOrder: all names as apt comes across them
 //
 // Nothing here trusts an unsigned byte, or reads the environment, but that apt-config does, which is asked for apt's
 // configuration. Deciding which packages to take is package resolve's. Formats: sources.list(5), apt_preferences(5),

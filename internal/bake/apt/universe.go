@@ -20,9 +20,10 @@ type Universe struct {
 	Arch     string
 	Releases []*Release // in the order of the sources
 
-	names map[string]*Name
-	buf   []byte
-	spans [numTexts][2]int
+	names   map[string]*Name
+	foreign []foreignName
+	buf     []byte
+	spans   [numTexts][2]int
 }
 
 // A Name is what packages are called, or provide, or mention in a dependency.
@@ -361,7 +362,7 @@ func (u *Universe) mention(p *Package, s *control.Stanza) error {
 		}
 		for name := range mentionedNames(s.Bytes(m.name)) {
 			if u.names[string(name)] == nil {
-				u.intern(string(name))
+				u.mentionName(string(name))
 			}
 		}
 	}
@@ -375,8 +376,14 @@ func (u *Universe) mention(p *Package, s *control.Stanza) error {
 			continue // means nothing; apt warns and goes on
 		}
 		name := r.Name
-		if r.Arch == "any" {
+		switch r.Arch {
+		case "":
+		case "any":
 			name += ":any"
+		default:
+			if u.mentionName(r.Name + ":" + r.Arch); r.Arch != u.Arch {
+				continue // of another architecture, which nothing here asks for
+			}
 		}
 		u.provide(name, p, r.Version)
 		if p.MultiArch == MultiArchAllowed && r.Arch == "" {
@@ -387,6 +394,22 @@ func (u *Universe) mention(p *Package, s *control.Stanza) error {
 		u.provide(p.Of.Name+":any", p, p.Version)
 	}
 	return nil
+}
+
+// mentionName enters a name as a relation has it. With an architecture apt makes two of it: of the whole, which only
+// apt's order is about, and of the package that is meant.
+func (u *Universe) mentionName(name string) {
+	group, arch, qualified := strings.Cut(name, ":")
+	switch {
+	case !qualified || arch == "any":
+		u.intern(name)
+	case arch == "native" || arch == u.Arch:
+		u.intern(group)
+		u.intern(group + ":" + u.Arch)
+	case u.names[name] == nil:
+		u.intern(name)
+		u.foreign = append(u.foreign, foreignName{group, len(u.names)})
+	}
 }
 
 func (u *Universe) provide(name string, p *Package, version string) {

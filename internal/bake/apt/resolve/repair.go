@@ -29,8 +29,7 @@ func (s *solver) repair() {
 		return
 	}
 	score := s.scores()
-	order := slices.Collect(s.u.Names())
-	slices.SortFunc(order, func(a, b *apt.Name) int { return cmp.Or(cmp.Compare(score[b], score[a]), cmp.Compare(a.ID, b.ID)) })
+	order := sortLikeApt(s.u.InAptsOrder(), score)
 	r := repairer{solver: s, score: score, tried: make(map[*apt.Name]bool)}
 	for round := range maxRounds {
 		changed := false
@@ -66,54 +65,67 @@ func (r *repairer) fix(n *apt.Name, round int) bool {
 		if !d.critical || r.met(n, d) {
 			continue
 		}
-		if !d.negative {
-			if r.state(n).protected {
-				r.putIn(n, d)
-				continue
+		if d.negative {
+			more, gaveUp := r.clear(n, d)
+			if out = append(out, more...); gaveUp {
+				changed = true
+				break
 			}
+			continue
+		}
+		if !r.state(n).protected {
 			r.blame(n, clash{need: d, of: p})
 			return r.takeOut(n) || changed
 		}
-		gaveUp := false
-		for _, v := range r.conflicting(n, d) {
-			other := v.Of
-			switch {
-			case r.score[n] > r.score[other]:
-				if !r.state(other).protected {
-					out = append(out, v)
-				}
-			case !r.state(n).protected:
-				r.blame(n, clash{need: d, of: p, with: v})
-				changed = r.takeOut(n) || changed
-				gaveUp = true
-			}
-			if gaveUp {
-				break
-			}
-		}
-		if gaveUp {
-			break
-		}
+		r.putIn(n, d)
 	}
 	if r.state(n).chosen == nil {
 		return changed
 	}
 	for _, v := range out {
-		if r.takeOut(v.Of) {
-			changed = true
-		}
-		if round > 1 && r.score[n] > r.score[v.Of] {
+		kept := r.keepOut(v.Of, 0)
+		if (!kept || round > 1) && r.score[n] > r.score[v.Of] {
 			r.score[v.Of] = r.score[n]
 			changed = true
 		}
+		changed = changed || kept
 	}
 	return changed
 }
 
-// conflicting returns what is chosen in conflict with n.
+// clear looks at what is chosen in conflict with n: what is valued less is to be taken out; for what is valued more n is
+// given up, unless n stays.
+func (r *repairer) clear(n *apt.Name, d need) (out []*apt.Package, gaveUp bool) {
+	for _, v := range r.conflicting(n, d) {
+		other := v.Of
+		switch {
+		case r.score[n] > r.score[other]:
+			if !r.state(other).protected {
+				out = append(out, v)
+			}
+		case r.state(n).protected:
+			if r.mend(n, other, d) {
+				return out, false
+			}
+		default:
+			r.blame(n, clash{need: d, of: r.state(n).chosen, with: v})
+			return out, r.takeOut(n)
+		}
+	}
+	return out, false
+}
+
+// conflicting returns what is chosen in conflict with n: the package named, then those that provide it, the last in
+// the indexes first.
 func (r *repairer) conflicting(n *apt.Name, d need) []*apt.Package {
 	var list []*apt.Package
+	t := r.target(d.clause[0])
 	r.matches(n, d, d.clause[0], r.chosenOf, func(v *apt.Package) bool { list = append(list, v); return true })
+	if len(list) > 0 && list[0].Of == t {
+		slices.Reverse(list[1:])
+	} else {
+		slices.Reverse(list)
+	}
 	return list
 }
 
@@ -121,44 +133,52 @@ func (r *repairer) takeOut(n *apt.Name) bool {
 	return r.state(n).install && r.keepOut(n, 0)
 }
 
-// putIn tries to put in what meets a need of a package that stays, each package once. It says whether it did.
-func (r *repairer) putIn(n *apt.Name, d need) bool {
-	for _, other := range r.able(n, d) {
-		if !r.tryPut(other, link{r.state(n).chosen, d}) {
-			continue
+// putIn tries to put in what meets a need of a package that stays: of each alternative one, until the need is met. What
+// is put in need not be the version that meets it.
+func (r *repairer) putIn(n *apt.Name, d need) {
+	for _, rel := range d.clause {
+		if r.met(n, d) {
+			return
 		}
-		if r.score[other] > r.score[n] {
-			r.score[other] = r.score[n]
+		for _, other := range r.able(rel) {
+			if r.mend(n, other, d) {
+				break
+			}
 		}
-		return true
 	}
-	return false
 }
 
-// able returns the names with a version, candidate or not, that could meet a need of n: for each alternative itself,
-// then its providers, the last in the indexes first.
-func (r *repairer) able(n *apt.Name, d need) []*apt.Name {
+// mend puts other in for a need of n, which it is valued no more than from then on.
+func (r *repairer) mend(n, other *apt.Name, d need) bool {
+	if !r.tryPut(other, link{r.state(n).chosen, d}) {
+		return false
+	}
+	r.score[other] = min(r.score[other], r.score[n])
+	return true
+}
+
+// able returns the names with a version, candidate or not, that a relation is about: itself, then its providers, the last in
+// the indexes first.
+func (r *repairer) able(rel control.Relation) []*apt.Name {
 	var list []*apt.Name
-	for _, rel := range d.clause {
-		t := r.target(rel)
-		if t == nil {
-			continue
-		}
-		if slices.ContainsFunc(t.Versions, func(v *apt.Package) bool { return rel.Op.Holds(v.Version, rel.Version) }) {
-			list = append(list, t)
-		}
-		for _, p := range slices.Backward(t.Providers) {
-			if provides(rel, p) {
-				list = append(list, p.Package.Of)
-			}
+	t := r.target(rel)
+	if t == nil {
+		return nil
+	}
+	if slices.ContainsFunc(t.Versions, func(v *apt.Package) bool { return rel.Op.Holds(v.Version, rel.Version) }) {
+		list = append(list, t)
+	}
+	for _, p := range slices.Backward(t.Providers) {
+		if provides(rel, p) {
+			list = append(list, p.Package.Of)
 		}
 	}
 	return list
 }
 
-// tryPut puts in n and what it needs, or nothing of n.
+// tryPut puts in n, once, and what it needs, or nothing of n.
 func (r *repairer) tryPut(n *apt.Name, why link) bool {
-	if r.tried[n] || r.state(n).protected || r.state(n).candidate == nil {
+	if r.tried[n] || r.requested[n] || r.state(n).candidate == nil {
 		return false
 	}
 	r.tried[n] = true
@@ -166,20 +186,52 @@ func (r *repairer) tryPut(n *apt.Name, why link) bool {
 		return false
 	}
 	for _, d := range r.needsOf(r.state(n).chosen) {
-		if !d.critical || r.met(n, d) {
-			continue
+		if d.critical && !r.tryNeed(n, d) {
+			r.keepOut(n, 0)
+			return false
 		}
-		if d.negative { // left to the next round, but for what is there to stay
-			if t := r.target(d.clause[0]); t == nil || !r.state(t).protected {
-				continue
-			}
-		} else if r.putIn(n, d) {
-			continue
-		}
-		r.keepOut(n, 0)
-		return false
 	}
 	return true
+}
+
+// tryNeed puts in what meets a need of n: the first of its alternatives that can be. A conflict is left to the next round,
+// but for one with what stays.
+func (r *repairer) tryNeed(n *apt.Name, d need) bool {
+	failed := false
+	for _, rel := range d.clause {
+		if r.met(n, d) {
+			break
+		}
+		t := r.means(n, rel)
+		switch {
+		case t != nil && r.state(t).protected:
+			failed = true
+		case t != nil && r.possibleBy(n, d, rel) != d.negative:
+			if r.tryPut(t, link{r.state(n).chosen, d}) {
+				return true
+			}
+			failed = true
+		case d.negative:
+			return !failed
+		default:
+			failed = true
+		}
+	}
+	return !failed
+}
+
+// means is the package that a relation of n is about: what has the name, or the last in the indexes that provides it.
+func (r *repairer) means(n *apt.Name, rel control.Relation) *apt.Name {
+	t := r.target(rel)
+	if t == nil || len(t.Versions) > 0 {
+		return t
+	}
+	for _, p := range slices.Backward(t.Providers) {
+		if p.Package.Of != n {
+			return p.Package.Of
+		}
+	}
+	return t
 }
 
 // scores values every package: what is chosen by its priority and by who needs it, and then by how much these are valued.
@@ -194,18 +246,15 @@ func (s *solver) scores() map[*apt.Name]int {
 		score[n] += scorePriority[p.Priority]
 		for _, d := range s.needsOf(p) {
 			for _, r := range d.clause {
-				if t := s.target(r); t != nil && s.state(t).chosen == nil && r.Op == control.Any {
-					score[t] += scoreField[d.field]
-				}
+				s.scoreRelation(score, n, d, r)
 			}
-			s.eachMeeting(n, d, func(v *apt.Package) { score[v.Of] += scoreField[d.field] })
 		}
 	}
 	first := maps.Clone(score)
 	for _, n := range names {
 		for _, d := range s.needsOf(s.state(n).chosen) {
 			for _, r := range d.clause {
-				if t := s.target(r); !d.negative && t != nil && s.state(t).chosen != nil && first[n] > 0 {
+				if t := s.named(r); !d.negative && t != nil && s.state(t).chosen != nil && first[n] > 0 {
 					score[t] += first[n]
 				}
 			}
@@ -223,6 +272,48 @@ func (s *solver) scores() map[*apt.Name]int {
 	return score
 }
 
+// scoreRelation values what a relation of n names and what provides that. One with a version counts only where what has the
+// very name has such a version.
+func (s *solver) scoreRelation(score map[*apt.Name]int, n *apt.Name, d need, r control.Relation) {
+	weight := scoreField[d.field]
+	t := s.named(r)
+	if t == nil {
+		return
+	}
+	if !d.negative || t != n {
+		if v := s.state(t).chosen; r.Op != control.Any && (v == nil || !r.Op.Holds(v.Version, r.Version)) {
+			return
+		}
+		score[t] += weight
+	}
+	meant := s.target(r)
+	if meant == nil {
+		return
+	}
+	if meant != t && s.state(meant).chosen != nil {
+		score[meant] += weight // named with its architecture
+	}
+	seen := make(map[*apt.Name]bool)
+	for _, p := range meant.Providers {
+		owner := p.Package.Of
+		if !seen[owner] && s.state(owner).chosen == p.Package && provides(r, p) && !(d.negative && owner == n) {
+			seen[owner] = true
+			score[owner] += weight
+		}
+	}
+}
+
+// named is what a relation names to the letter: with an architecture that is no package, but something that one provides.
+func (s *solver) named(r control.Relation) *apt.Name {
+	switch r.Arch {
+	case "":
+		return s.u.Name(r.Name)
+	case "native":
+		return s.u.Name(r.Name + ":" + s.u.Arch)
+	}
+	return s.u.Name(r.Name + ":" + r.Arch)
+}
+
 // scoreProviders gives what a chosen package inherited to those that provide its name too.
 func (s *solver) scoreProviders(score, first map[*apt.Name]int) {
 	for _, n := range s.sorted() {
@@ -234,12 +325,5 @@ func (s *solver) scoreProviders(score, first map[*apt.Name]int) {
 				score[owner] += max(inherited, -inherited)
 			}
 		}
-	}
-}
-
-// eachMeeting calls f with every chosen package that a need is about.
-func (s *solver) eachMeeting(n *apt.Name, d need, f func(*apt.Package)) {
-	for _, r := range d.clause {
-		s.matches(n, d, r, s.chosenOf, func(v *apt.Package) bool { f(v); return true })
 	}
 }

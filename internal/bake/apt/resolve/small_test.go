@@ -42,11 +42,11 @@ func index(text string) string {
 	return b.String()
 }
 
-// randomUniverse writes paragraphs of a few packages that need, provide and exclude one another.
+// randomUniverse writes paragraphs of a few packages, or of more, that need, provide and exclude one another.
 func randomUniverse(rng *rand.Rand) (text string, names []string) {
-	const count = 14
+	count := []int{14, 14, 40}[rng.IntN(3)]
 	for i := range count {
-		names = append(names, string(rune('a'+i))+"pkg")
+		names = append(names, fmt.Sprintf("%c%c-pkg%d", 'a'+rng.IntN(26), 'a'+rng.IntN(26), i)) // apt's order is that of hashes
 	}
 	virtual := []string{"v1", "v2", "v3"}
 	name := func() string {
@@ -57,6 +57,13 @@ func randomUniverse(rng *rand.Rand) (text string, names []string) {
 	}
 	relation := func() string {
 		r := name()
+		if rng.IntN(12) == 0 {
+			qualifier := []string{":any", ":native", ":amd64"}[rng.IntN(3)]
+			if r[0] == 'v' && len(r) == 2 {
+				qualifier = ":any" // nobody names an architecture of what is only provided, and apt has its troubles with it
+			}
+			r += qualifier
+		}
 		if rng.IntN(8) == 0 {
 			r += fmt.Sprintf(" (%s %d)", []string{"<<", "<=", "=", ">=", ">>"}[rng.IntN(5)], 1+rng.IntN(3))
 		}
@@ -77,8 +84,11 @@ func randomUniverse(rng *rand.Rand) (text string, names []string) {
 	for _, n := range names {
 		for v := range 1 + rng.IntN(2) {
 			fmt.Fprintf(&b, "Package: %s\nVersion: %d\nPriority: %s\n", n, 1+v*(1+rng.IntN(2)), []string{"optional", "optional", "extra", "standard", "required"}[rng.IntN(5)])
-			if rng.IntN(12) == 0 {
+			if rng.IntN(count) == 0 {
 				b.WriteString("Essential: yes\n")
+			}
+			if rng.IntN(6) == 0 {
+				fmt.Fprintf(&b, "Multi-Arch: %s\n", []string{"same", "foreign", "allowed"}[rng.IntN(3)])
 			}
 			field := func(name, value string) {
 				if value != "" {
@@ -89,8 +99,8 @@ func randomUniverse(rng *rand.Rand) (text string, names []string) {
 			if rng.IntN(4) == 0 {
 				field("Pre-Depends", list(1, 2))
 			}
-			if rng.IntN(5) == 0 {
-				field("Conflicts", list(1, 1))
+			if rng.IntN(5) < 1+count/30 {
+				field("Conflicts", list(2, 1))
 			}
 			if rng.IntN(6) == 0 {
 				field("Breaks", list(1, 1))
@@ -128,7 +138,7 @@ func TestLikeAptSmall(t *testing.T) {
 		for range 6 {
 			r := Request{Variant: []Variant{None, None, Essential}[rng.IntN(3)], Recommends: rng.IntN(3) == 0}
 			var picked []string
-			for range 1 + rng.IntN(3) {
+			for range 1 + rng.IntN(2+len(names)/10) {
 				if n := names[rng.IntN(len(names))]; !slices.Contains(picked, n) {
 					picked = append(picked, n)
 				}

@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	"slices"
+
 	"brickyard/internal/bake/apt"
 	"brickyard/internal/bake/apt/control"
 )
@@ -162,20 +164,19 @@ func (s *solver) met(self *apt.Name, d need) bool {
 
 // possible says whether candidates could meet a need, as last looked at.
 func (s *solver) possible(self *apt.Name, d need) bool {
-	for _, r := range d.clause {
-		lost := s.lost[s.target(r)]
-		version := func(n *apt.Name) *apt.Package {
-			s.state(n)
-			if lost[n] {
-				return nil
-			}
-			return s.original[n]
+	return slices.ContainsFunc(d.clause, func(r control.Relation) bool { return s.possibleBy(self, d, r) })
+}
+
+// possibleBy says whether a candidate is what the relation is about, as last looked at.
+func (s *solver) possibleBy(self *apt.Name, d need, r control.Relation) bool {
+	lost := s.lost[s.target(r)]
+	return s.any(self, d, r, func(n *apt.Name) *apt.Package {
+		s.state(n)
+		if lost[n] {
+			return nil
 		}
-		if s.any(self, d, r, version) {
-			return true
-		}
-	}
-	return false
+		return s.original[n]
+	})
 }
 
 // broken says whether a critical need of what is chosen of n isn't met; with policy, any important one.
