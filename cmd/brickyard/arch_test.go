@@ -94,7 +94,7 @@ func TestForeignDebian(t *testing.T) {
 		b.refuse(t, 1, refusal, "bake", "recipe.yaml")
 		ran := *first
 		ran.withoutHandlers()
-		ran.refuse(t, 1, []string{`is for ` + arch, `hint: .*qemu-user-static`}, "run", digest, "true")
+		ran.refuse(t, 125, []string{`is for ` + arch, `hint: .*qemu-user-static`}, "run", digest, "true")
 	})
 	t.Run("without scripts", func(t *testing.T) {
 		none := "name: none\nfrom: {debian: " + suite(t) + ", arch: " + arch + ", variant: none}\npackages: [dpkg]\nscripts: none\nowner: test\nexpires: 90d\n"

@@ -23,6 +23,7 @@ const (
 	exitChecks      = 11
 	exitOutdated    = 12
 	exitUntrusted   = 13
+	exitNotRun      = 125 // as docker and podman have it
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
@@ -39,9 +40,10 @@ func exitCodesTopic() *cobra.Command {
    11   checks failed
    12   outdated: the archive has something newer
    13   not trusted: content, signature or policy
+  125   run: brickyard itself failed, the command did not
   130   interrupted by a signal
 
-"brickyard run" exits with the code of the command it ran.
+"brickyard run" exits with the code of the command it ran; 126 and 127 mean that this command can't be run or is not there.
 Codes of 10 and more are answers for scripts, not failures.`,
 	}
 }

@@ -43,7 +43,8 @@ Ports are published on 127.0.0.1 unless another address is given: 0.0.0.0:8080:8
 
 Ctrl-C and SIGTERM come to the instance as the image's stop signal; a second one, or the end of
 --stop-timeout, kills it. Other signals are passed on. The exit code is the command's, 128 and the number
-of the signal that ended it, 126 for a command that can't be run, 127 for one that is not there.`,
+of the signal that ended it, 126 for a command that can't be run, 127 for one that is not there, and 125 when
+brickyard itself could not run it.`,
 		Example: `  brickyard run -P web:1.0
   brickyard run -p 8080:80 -v pages:/var/www web:1.0
   brickyard run web:1.0 nginx -t
@@ -62,9 +63,17 @@ of the signal that ended it, 126 for a command that can't be run, 127 for one th
 		if len(args) > 1 {
 			f.opts.Args = args[1:]
 		}
-		return env.run(cmd.Context(), args[0], f)
+		return ownFailure(env.run(cmd.Context(), args[0], f))
 	}
 	return cmd
+}
+
+// ownFailure gives what has no code yet that of brickyard's own: 1 would be taken for the command's.
+func ownFailure(err error) error {
+	if _, coded := errors.AsType[coder](err); err == nil || coded {
+		return err
+	}
+	return &exitError{exitNotRun, err}
 }
 
 func (f *runFlags) register(cmd *cobra.Command, env *Env) {

@@ -106,11 +106,11 @@ func TestRun(t *testing.T) {
 		{"-q tiny:1 exit 3 -v --volume", "", 3, "", ""},
 		{"-q tiny:1 nonsense -q --help", "", 9, "", "prog: what is \"nonsense\"?\n"},
 		{"-q --entrypoint= tiny:1 /bin/prog exit 4", "", 4, "", ""},
-		{"-q --entrypoint= tiny:1", "", 1, "", "brickyard: image tiny:1 has no command\nhint: give one after the image, or set command: in the recipe\n"},
+		{"-q --entrypoint= tiny:1", "", exitNotRun, "", "brickyard: image tiny:1 has no command\nhint: give one after the image, or set command: in the recipe\n"},
 		{"-q --entrypoint nope tiny:1", "", 127, "", "brickyard: command \"nope\": not in the image\n" +
 			"hint: looked for in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"},
 		{"-q --entrypoint /bin tiny:1", "", 126, "", "brickyard: command \"/bin\": /bin is a directory\n"},
-		{fmt.Sprintf("-q -p %d:80 tiny:1", port), "", 1, "", fmt.Sprintf("brickyard: publish 127.0.0.1:%[1]d:80/tcp: port %[1]d of 127.0.0.1 is taken\n"+
+		{fmt.Sprintf("-q -p %d:80 tiny:1", port), "", exitNotRun, "", fmt.Sprintf("brickyard: publish 127.0.0.1:%[1]d:80/tcp: port %[1]d of 127.0.0.1 is taken\n"+
 			"hint: see who has it: ss -lnp 'sport = :%[1]d'; or take another port\n", port)},
 		{"-p x tiny:1", "", 2, "", "brickyard: port \"x\": \"x\" is no port from 1 to 65535\nhint: [[IP:]HOST:]CONTAINER[/udp], as 8080:80, 0.0.0.0:8080:80 or [::1]:5353:53/udp\n"},
 		{"--user= tiny:1", "", 2, "", "brickyard: --user is empty\nhint: see: brickyard run --help\n"},
@@ -121,9 +121,9 @@ func TestRun(t *testing.T) {
 		{"-it tiny:1 sh", "", 2, "", "brickyard: unknown shorthand flag: 'i' in -it\nhint: leave it out: what comes on stdin goes to the instance\n"},
 		{"--rm tiny:1 sh", "", 2, "", "brickyard: unknown flag: --rm\nhint: leave it out: nothing is left of an instance when it ends\n"},
 		{"--memory 1t tiny:1", "", 2, "", "brickyard: memory \"1t\": not a number of bytes, as 512m or 2g\nhint: see: brickyard run --help\n"},
-		{"--runtime nope tiny:1", "", 1, "", "brickyard: no OCI runtime \"nope\" in PATH\n" + runtimes},
-		{"--runtime ./nope tiny:1", "", 1, "", "brickyard: there is no OCI runtime ./nope\n" + runtimes},
-		{"--runtime /etc/passwd tiny:1", "", 1, "", "brickyard: OCI runtime /etc/passwd: not a program that may be run\n" + runtimes},
+		{"--runtime nope tiny:1", "", exitNotRun, "", "brickyard: no OCI runtime \"nope\" in PATH\n" + runtimes},
+		{"--runtime ./nope tiny:1", "", exitNotRun, "", "brickyard: there is no OCI runtime ./nope\n" + runtimes},
+		{"--runtime /etc/passwd tiny:1", "", exitNotRun, "", "brickyard: OCI runtime /etc/passwd: not a program that may be run\n" + runtimes},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			code, stdout, stderr := b.brickyard(tt.stdin, append([]string{"run"}, strings.Fields(tt.args)...)...)
