@@ -44,6 +44,9 @@ type bench struct {
 	buried  int              // directories in gone
 	spent   []*subject
 	rows    []row
+
+	costs    []cost        // of a cold bake
+	profiled time.Duration // how long that took
 }
 
 func run(ctx context.Context, n int, out, dir string) error {
@@ -56,7 +59,7 @@ func run(ctx context.Context, n int, out, dir string) error {
 	}
 	b := &bench{ctx: ctx, dir: dir, n: n, images: map[string]image{}, load: loadAverage()}
 	for _, step := range []func() error{
-		b.prepare, b.prepareDocker, b.measureTimes, b.measureMemory, b.measureSizes, b.measureSecond,
+		b.prepare, b.prepareDocker, b.measureTimes, b.measureFloor, b.measureMemory, b.measureSizes, b.measureSecond,
 	} {
 		if err := step(); err != nil {
 			return err

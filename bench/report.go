@@ -58,6 +58,7 @@ divided by the other's: small is good.
 		}
 		fmt.Fprintf(&w, "| %s | %s | %s | %s | %s | %s | %s |\n", r.what, r.ours, r.peer, r.than, ratio(r.ratio), target, r.verdict())
 	}
+	b.floorReport(&w)
 	b.machine(&w)
 	b.timings(&w)
 	fmt.Fprintf(&w, how, len(b.images["web"].Packages))

@@ -325,7 +325,7 @@ func (b *bench) dropBuilt() error {
 // cleanup leaves only what the next run can use.
 func (b *bench) cleanup() error {
 	_, err := b.output("docker", "rmi", "--force", dockerBase)
-	for _, name := range []string{"cold", "warm", "alone", "mm", "mm.tar", "ours.tar", "repo", "docker-plain", "docker-command", "gone"} {
+	for _, name := range []string{"cold", "warm", "alone", "mm", "mm.tar", "ours.tar", "repo", "docker-plain", "docker-command", "gone", "floor", "floor.links", "cpu.profile"} {
 		err = errors.Join(err, os.RemoveAll(b.path(name)))
 	}
 	return err

@@ -38,6 +38,9 @@ type Env struct {
 	quiet   bool
 	verbose bool
 
+	cpuProfile string       // of developers
+	profiled   func() error // ends what profile began; may be nil
+
 	bars *progress // made by the first call of progress
 }
 
@@ -68,6 +71,9 @@ func Main(ctx context.Context, env *Env, args []string) int {
 	}
 	if env.bars != nil {
 		env.bars.stop()
+	}
+	if env.profiled != nil {
+		err = errors.Join(err, env.profiled())
 	}
 	return env.report(ctx, err)
 }
@@ -131,13 +137,16 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
-		PersistentPreRunE: noEmptyFlags,
+		PersistentPreRunE: env.profile,
 	}
 	fs := root.PersistentFlags()
 	fs.StringVar(&env.home, "home", env.defaultHome(), "`directory` of the catalogue")
 	fs.BoolVar(&env.json, "json", false, "print JSON")
 	fs.BoolVarP(&env.quiet, "quiet", "q", false, "print no progress and no warnings")
 	fs.BoolVarP(&env.verbose, "verbose", "v", false, "print more of what is going on")
+
+	fs.StringVar(&env.cpuProfile, "cpuprofile", "", "write a profile of this process to `file`, for go tool pprof")
+	_ = fs.MarkHidden("cpuprofile") // it is there
 
 	root.AddGroup(
 		&cobra.Group{ID: groupBake, Title: "Bake and run"},
