@@ -148,6 +148,8 @@ var elfArch = map[elf.Machine]string{
 	elf.EM_S390:      "s390x",
 	elf.EM_PPC64:     "ppc64le",
 	elf.EM_LOONGARCH: "loong64",
+	elf.EM_SPARCV9:   "sparc64",
+	elf.EM_IA_64:     "ia64",
 }
 
 // checkArch refuses an image for a machine that this is not.
