@@ -38,7 +38,7 @@ bench: deps build ## measure against the tools people use, into docs/benchmarks.
 	scripts/with-docker $(GO) run ./bench -n $(N) -o docs/benchmarks.md
 
 .PHONY: soak
-soak: deps ## what takes long: fuzzing (FUZZTIME=60s), random package sets against apt (SOAK=300), a corpus into docs/corpus.md (SEED=1)
+soak: deps-soak ## what takes long: fuzzing (FUZZTIME=60s), random package sets against apt (SOAK=300), a corpus into docs/corpus.md (SEED=1)
 	scripts/soak $(FUZZTIME) $(SOAK) $(SEED)
 
 .PHONY: man
@@ -62,11 +62,13 @@ install: man completion ## install program, pages and completion (PREFIX=/usr/lo
 	install -D -m 0644 bin/completion/_brickyard $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_brickyard
 	install -D -m 0644 bin/completion/brickyard.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/brickyard.fish
 
-.PHONY: deps deps-run deps-check
+.PHONY: deps deps-run deps-soak deps-check
 deps: ## install what is missing to run and to test (apt, as root)
 	scripts/deps run test
 deps-run: ## install what is missing to run
 	scripts/deps run
+deps-soak: ## install what is missing to soak: QEMU too
+	scripts/deps run test soak
 deps-check: ## install what is missing to check
 	scripts/deps run test check
 

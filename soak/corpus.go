@@ -277,8 +277,13 @@ func list(c caller, digest string) (map[string]entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseList([]byte(out))
+}
+
+// parseList reads what "files --json" printed.
+func parseList(data []byte) (map[string]entry, error) {
 	var all []entry
-	if err := json.Unmarshal([]byte(out), &all); err != nil {
+	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
 	files := map[string]entry{}
@@ -288,16 +293,18 @@ func list(c caller, digest string) (map[string]entry, error) {
 	return files, nil
 }
 
-// differences says where two images in two homes differ: at most a hundred lines.
+// differences says where two images in two homes differ.
 func differences(a, b caller, imageA, imageB string) ([]string, error) {
 	one, err := list(a, imageA)
 	if err != nil {
 		return nil, err
 	}
 	two, err := list(b, imageB)
-	if err != nil {
-		return nil, err
-	}
+	return differing(one, two), err
+}
+
+// differing says where an image differs from the one from nothing: at most a hundred lines.
+func differing(one, two map[string]entry) []string {
 	var out []string
 	for p, x := range one {
 		y, ok := two[p]
@@ -316,10 +323,10 @@ func differences(a, b caller, imageA, imageB string) ([]string, error) {
 		}
 	}
 	if len(out) == 0 {
-		return []string{"no file: how the image is put together"}, nil
+		return []string{"no file: how the image is put together"}
 	}
 	slices.Sort(out)
-	return out[:min(len(out), 100)], nil
+	return out[:min(len(out), 100)]
 }
 
 // otherwise draws other circumstances for a bake, which must not show in the image.

@@ -71,6 +71,7 @@ func parts() []part {
 		{"corpus", "servers and tools that people use: the same bits twice, started and asked", corpusCases, corpusReport},
 		{"jeos", "examples with just enough in them: their size, run and asked", jeosCases, jeosReport},
 		{"rootfs", "root file systems path by path against mmdebstrap's", rootfsCases, rootfsReport},
+		{"machine", "the same bits on another machine on another day, emulated; systemd as process 1", machineCases, machineReport},
 	}
 }
 
