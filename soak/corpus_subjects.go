@@ -432,7 +432,7 @@ func tools() []subject {
 		{
 			name: "systemd", packages: []string{"systemd-sysv", "dbus"},
 			tool: sh("systemd-analyze --man=no verify default.target && systemctl --root=/ is-enabled getty@.service"), says: "^enabled$",
-			note: "its units are verified; it does not run as init, for an instance has no control groups of its own to give it",
+			note: "its units are verified here, for an instance has no control groups to give to an init; it is booted as process 1 of a machine in the part machine",
 		},
 		{
 			name: "openjdk-17-jre-headless", packages: []string{"openjdk-17-jre-headless"},
