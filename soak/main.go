@@ -72,6 +72,7 @@ func parts() []part {
 		{"jeos", "examples with just enough in them: their size, run and asked", jeosCases, jeosReport},
 		{"rootfs", "root file systems path by path against mmdebstrap's", rootfsCases, rootfsReport},
 		{"machine", "the same bits on another machine on another day, emulated; systemd as process 1", machineCases, machineReport},
+		{"faults", "bakes killed, disks full, mirrors failing, many at once: the same digest afterwards, nothing damaged or lost", faultsCases, faultsReport},
 	}
 }
 

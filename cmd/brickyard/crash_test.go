@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -11,58 +9,96 @@ import (
 	"brickyard/internal/bake/apt/apttest"
 )
 
-// testCrash kills bakes at random moments. Whatever they left, the next bake gives the same image, and the
-// catalogue is whole. BRICKYARD_SOAK=1 does it often.
-func testCrash(t *testing.T, first *bakery, want string) {
-	moments := soaking(10, 200)
-	random := seeded(t)
-	b := copyHome(t, first, map[string]string{"recipe.yaml": first.read(t, "recipe.yaml"), "recipe.lock": first.read(t, "recipe.lock")})
-	// forget makes the next bake begin anew from a random one of its parts.
-	forget := [][]string{
-		{"notes/bake", "notes/image"}, {"notes/bake", "notes/image", "notes/packed", "notes/layer", "notes/stage"},
-		{"notes", "files"}, {"notes", "files", "roots", "blobs"},
+// A moment is when a bake is killed: in a stage, at a random time from its beginning; in the stage "" at a random time
+// of the whole bake. What it forgets before, it has to do again.
+type moment struct {
+	stage  string
+	forget []string // below the home
+}
+
+// moments is what testCrash draws from. Each stage of a bake is there, so that short ones are not missed.
+var moments = func() []moment {
+	image := []string{"notes/bake", "notes/image"}
+	scripts := append([]string{"notes/packed", "notes/layer", "notes/stage"}, image...)
+	files := []string{"notes", "files"}
+	all := []string{"notes", "files", "roots", "blobs"}
+	return []moment{
+		{"", image}, {"run", image}, {"image", image}, {"record", image},
+		{"", scripts}, {"configure", scripts}, {"layers", scripts}, {"image", scripts},
+		{"", files}, {"unpack", files}, {"configure", files}, {"layers", files},
+		{"", all}, {"start", all}, {"fetch", all}, {"unpack", all}, {"configure", all}, {"record", all},
 	}
-	var span time.Duration // of one bake from scratch
-	for i := range moments {
-		for _, f := range forget[random.IntN(len(forget))] {
-			if err := os.RemoveAll(b.home + "/" + f); err != nil {
-				t.Fatal(err)
+}()
+
+// testCrash kills bakes at random moments. Whatever they left is sound, the next bake gives the same image, and
+// what was in the home before is still there.
+func testCrash(t *testing.T, first *bakery, want string) {
+	r := seeded(t)
+	b := newBakery(t, nil, map[string]string{"recipe.yaml": first.read(t, "recipe.yaml"), "recipe.lock": first.read(t, "recipe.lock")})
+	b.internet = true
+	treasure := b.treasure(t)
+	args := []string{"-v", "bake", "recipe.yaml", "-t", "small:1", "--move"}
+	c := tally{Test: "kill", Stages: map[string]int{}}
+	spans := make([]time.Duration, len(moments)) // from the beginning of the stage to the latest moment; what comes too late makes it shorter
+	wanted := rounds(t, 10)
+	var turn []int // of moments, each one in its turn, until it hits
+	for try := 0; c.Times < wanted && try < 10*wanted; try++ {
+		if try == 0 {
+			w := b.watch(t, args...)
+			w.until(func(string) bool { return false })
+			if w.err != nil {
+				t.Fatalf("%v\n%s", w.err, w.stderr())
 			}
-		}
-		cmd := b.command(t.Context(), "bake", "recipe.yaml", "-t", "small:1", "--move")
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		start := time.Now()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		wait := time.Duration(random.Int64N(int64(max(span, 4*time.Second))))
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		select {
-		case err := <-ended: // before its moment
-			if err != nil {
-				t.Fatalf("bake %d: %v: %s", i, err, &stderr)
+			for i, m := range moments {
+				spans[i] = w.spans[m.stage]
 			}
-			span = time.Since(start)
-		case <-time.After(wait):
-			cmd.Process.Kill()
-			<-ended
+			continue
 		}
+		if len(turn) == 0 {
+			turn = r.Perm(len(moments))
+		}
+		n := turn[0]
+		m := moments[n]
+		treasure.forget(t, m.forget...)
+		w := b.watch(t, args...)
+		w.until(func(stage string) bool { return m.stage == "" || stage == m.stage })
+		wait := time.Duration(r.Int64N(int64(spans[n] + time.Millisecond)))
+		w.sleep(wait)
+		stage := w.kill()
 		await(t, func() bool { return len(processes(t)) == 0 })
-		if i%3 != 2 && i != moments-1 {
+		switch {
+		case w.err == nil: // it ended before
+			spans[n] = spans[n] * 3 / 4
+			continue
+		case !w.killed():
+			t.Fatalf("bake %d: %v\n%s", try, w.err, w.stderr())
+		}
+		spans[n] = spans[n] * 21 / 20
+		turn = turn[1:]
+		c.Times++
+		c.Stages[stage]++
+		c.Aside += b.halfWritten(t)
+		b.whole(t)
+		treasure.there(t)
+		if c.Times%3 != 0 && c.Times != wanted {
 			continue // another crash on top
 		}
 		if got := b.bake(t, "-t", "small:1", "--move"); got != want {
-			t.Fatalf("after crash %d, %v into it: image %s, want %s", i, wait, got, want)
+			t.Fatalf("after crash %d, %s and %v: image %s, want %s", c.Times, stage, wait, got, want)
 		}
+		c.After++
 		b.tidy(t)
 		b.whole(t)
+		treasure.there(t)
+	}
+	if c.Times < wanted {
+		t.Errorf("only %d of %d bakes were killed at work", c.Times, wanted)
 	}
 	b.must(t, "verify", "small:1")
-	if got := b.must(t, "images", "--json"); strings.Count(got, `"digest"`) != 1 {
+	if got := b.must(t, "images", "--json"); strings.Count(got, `"digest"`) != 2 {
 		t.Errorf("the catalogue has other images: %s", got)
 	}
+	c.log(t)
 }
 
 // Two bakes of one recipe at a time both succeed: one bakes, the other finds.
