@@ -330,7 +330,7 @@ func chat() []subject {
 			ask:     irc,
 		},
 		{
-			name: "inspircd", packages: []string{"inspircd"}, ports: []string{"6667"},
+			name: "inspircd", packages: []string{"inspircd"}, ports: []string{"6667"}, exits: []int{10},
 			command: sh(`install -d -o irc -g irc /run/inspircd && exec setpriv --reuid irc --regid irc --init-groups inspircd --nofork --config /etc/inspircd/inspircd.conf`),
 			ask:     irc,
 		},
