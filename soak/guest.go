@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -67,6 +68,10 @@ func (g guest) run(ctx context.Context, kernel, dir string) (answer string, err 
 		"-append", "console=ttyS0 panic=-1 systemd.hostname="+g.Host+" systemd.getty_auto=no systemd.wants=soak.service",
 		"-serial", "file:console", "-serial", "file:answer")
 	cmd.Dir = dir
+	// No guest outlives us, whoever kills us. The signal comes when the thread that started it ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	out, err := cmd.CombinedOutput() // of QEMU itself
 	switch {
 	case ctx.Err() != nil:
