@@ -16,7 +16,7 @@ import (
 )
 
 // guests are the machines that images are baked on: a leap day that ends while they bake, the second after which 32 bits
-// do not count any further, and a clock that lost the time; each with another processor.
+// do not count any further, and a clock that lost the time and is behind all packages; each with another processor.
 func guests() []guest {
 	return []guest{
 		{CPU: "Nehalem", Date: "2028-02-29T23:59:00", Host: "leap"},
@@ -352,9 +352,9 @@ func machineReport(s *soak, outcomes []outcome) string {
 	return `## Other machines, other days
 
 Each of these was baked on this machine and then, from the same lock and packages, on one that QEMU emulates: another kernel, another
-processor, one core, another clock, another host name, no disk, no network, no apt, no other program but busybox's. Clocks were set a
-minute before the end of a leap day, a minute before 32 bits no longer count the seconds, and to the day on which a machine wakes up that
-lost the time.
+processor, one core, another clock, another host name, tmpfs as its only file system, no network, no apt, no other program but busybox.
+Clocks were set a minute before the end of a leap day, a minute before 32 bits no longer count the seconds, and to a day long before any
+of the packages was made, as with a machine that lost the time. An emulated machine takes about twenty times as long.
 
 ` + fmt.Sprintf("**%d of %d have the same bits.**\n\n", same, strings.Count(bakes.String(), "\n")) + `| image | packages | kernel | processor | clock, from | to | host name | baked in, emulated | same bits |
 |---|---:|---|---|---|---|---|---:|---|
