@@ -16,6 +16,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -37,6 +38,7 @@ const rootfsSets = 20
 
 // A rootfsCase is one root file system that both make.
 type rootfsCase struct {
+	Arch     string   `json:"arch,omitempty"` // Debian's name, where it is not the machine's: scripts run by qemu
 	Variant  string   `json:"variant"`
 	Packages []string `json:"packages"`
 	Format   int      `json:"format"` // of the comparison: goes up when it looks at more
@@ -44,6 +46,7 @@ type rootfsCase struct {
 
 // rootfsFound is what the comparison found.
 type rootfsFound struct {
+	Arch        string   `json:"arch,omitempty"`
 	Asked       []string `json:"asked"`
 	Packages    int      `json:"packages"`
 	Files       int      `json:"files"`       // of ours: paths, directories too
@@ -74,6 +77,8 @@ func rootfsCases(s *soak) ([]testCase, error) {
 		slices.Sort(set)
 		list = append(list, rootfsCase{Variant: "minbase", Packages: slices.Compact(set)})
 	}
+	other := otherArch()
+	list = append(list, rootfsCase{Arch: other, Variant: "essential"}, rootfsCase{Arch: other, Variant: "minbase", Packages: []string{"nginx-light"}})
 	var cases []testCase
 	for i, c := range list {
 		c.Format = 1
@@ -81,12 +86,23 @@ func rootfsCases(s *soak) ([]testCase, error) {
 		if c.Packages != nil {
 			id = fmt.Sprintf("set-%02d", i-1)
 		}
+		if c.Arch != "" {
+			id = strings.Join(append([]string{c.Arch, c.Variant}, c.Packages...), "-")
+		}
 		cases = append(cases, testCase{id: id, definition: c, run: func() (any, bool, error) {
 			f, err := s.compareSet(id, c)
 			return f, err == nil && f.ok(), err
 		}})
 	}
 	return cases, nil
+}
+
+// otherArch is an architecture that this machine runs by qemu only.
+func otherArch() string {
+	if runtime.GOARCH == "arm64" {
+		return "amd64"
+	}
+	return "arm64"
 }
 
 // compareSet makes a root file system of the same packages with both programs, and compares.
@@ -97,7 +113,7 @@ func (s *soak) compareSet(id string, c rootfsCase) (*rootfsFound, error) {
 		return nil, err
 	}
 	ours := caller{s: s, home: filepath.Join(s.dir, "rootfs", "home"), dir: dir}
-	image, record, err := ours.bakeSet(c.Variant, c.Packages)
+	image, record, err := ours.bakeSet(c.Arch, c.Variant, c.Packages)
 	if err != nil {
 		return nil, err
 	}
@@ -115,13 +131,13 @@ func (s *soak) compareSet(id string, c rootfsCase) (*rootfsFound, error) {
 	if err := cmp.Or(aerr, berr); err != nil {
 		return nil, err
 	}
-	f := &rootfsFound{Asked: c.Packages, Packages: len(record.Packages), Files: len(a), NoApt: c.Variant != "minbase"}
+	f := &rootfsFound{Arch: c.Arch, Asked: c.Packages, Packages: len(record.Packages), Files: len(a), NoApt: c.Variant != "minbase"}
 	f.Differences, f.Excused = compareRoots(a, b, record.cleaned())
 	if f.Dpkg, err = ours.askDpkg(image); err != nil {
 		return nil, err
 	}
 	if !f.NoApt {
-		if f.Apt, err = ours.installOneMore(image, repo); err != nil {
+		if f.Apt, err = ours.installOneMore(c.Arch, image, repo); err != nil {
 			return nil, err
 		}
 	}
@@ -148,10 +164,13 @@ func (r bakedRecord) cleaned() map[string]string {
 	return m
 }
 
-// bakeSet locks and bakes a recipe of these packages, in the suite of this machine.
-func (c caller) bakeSet(variant string, packages []string) (image string, r bakedRecord, err error) {
-	recipe := fmt.Sprintf("name: set\nfrom: {debian: %s, variant: %s}\npackages: [%s]\nowner: soak\nexpires: 90d\n",
-		osRelease("VERSION_CODENAME"), variant, strings.Join(packages, ", "))
+// bakeSet locks and bakes a recipe of these packages, in the suite of this machine; arch "" is that of this machine, too.
+func (c caller) bakeSet(arch, variant string, packages []string) (image string, r bakedRecord, err error) {
+	from := "debian: " + osRelease("VERSION_CODENAME") + ", variant: " + variant
+	if arch != "" {
+		from += ", arch: " + arch
+	}
+	recipe := fmt.Sprintf("name: set\nfrom: {%s}\npackages: [%s]\nowner: soak\nexpires: 90d\n", from, strings.Join(packages, ", "))
 	if err := os.WriteFile(filepath.Join(c.dir, "recipe.yaml"), []byte(recipe), 0o644); err != nil {
 		return "", r, err
 	}
@@ -208,6 +227,9 @@ func (s *soak) mmdebstrap(dir string, c rootfsCase) error {
 	if c.Variant == "minbase" {
 		argv = append(argv, "--include="+strings.Join(append([]string{"apt"}, c.Packages...), ","))
 	}
+	if c.Arch != "" {
+		argv = append(argv, "--architectures="+c.Arch, "--skip=check/qemu") // which is another package's; qemu is there
+	}
 	argv = append(argv, osRelease("VERSION_CODENAME"), filepath.Join(dir, "theirs.tar"), "deb [trusted=yes] copy:"+filepath.Join(dir, "repo")+" ./")
 	if out, err := exec.CommandContext(s.ctx, "mmdebstrap", argv...).CombinedOutput(); err != nil {
 		return fmt.Errorf("mmdebstrap: %w\n%s", err, out)
@@ -225,13 +247,13 @@ func (c caller) askDpkg(image string) (string, error) {
 const oneMore = "hello"
 
 // installOneMore lets the image's own apt install a package from repo, and returns why it could not.
-func (c caller) installOneMore(image, repo string) (string, error) {
+func (c caller) installOneMore(arch, image, repo string) (string, error) {
 	more := c
 	more.dir = filepath.Join(c.dir, "more")
 	if err := os.MkdirAll(more.dir, 0o755); err != nil {
 		return "", err
 	}
-	_, r, err := more.bakeSet("none", []string{oneMore})
+	_, r, err := more.bakeSet(arch, "none", []string{oneMore})
 	if err != nil {
 		return "", err
 	}
@@ -411,7 +433,7 @@ func rootfsReport(s *soak, outcomes []outcome) string {
 
 The same packages made into a root file system by both, and compared path by path: type, content, owner and group (by name), mode, link
 target, extended attributes. Then the image's own dpkg looks at it (--audit, --verify, status of each package), and
-its own apt installs one more package.
+its own apt installs one more package. Those for another architecture than this machine's have their scripts run by qemu, in both.
 
 | what | packages | paths | differences | dpkg finds | apt installs one more |
 |---|---:|---:|---:|---|---|
@@ -429,6 +451,9 @@ its own apt installs one more package.
 		what := cmp.Or(c, o.ID)
 		if len(f.Asked) > 0 {
 			what = "minbase and " + strings.Join(f.Asked, ", ")
+		}
+		if f.Arch != "" {
+			what = strings.TrimPrefix(what, f.Arch+"-") + ", for " + f.Arch
 		}
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s | %s |\n", what, f.Packages, f.Files, len(f.Differences), cmp.Or(f.Dpkg, "nothing"), f.aptVerdict())
 	}
