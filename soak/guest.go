@@ -64,8 +64,9 @@ func (g guest) run(ctx context.Context, kernel, dir string) (answer string, err 
 	cmd := exec.CommandContext(limited, "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel", "tcg",
 		"-cpu", g.CPU, "-smp", "1", "-m", guestMemory, "-rtc", "base="+g.Date+",clock=vm",
 		"-kernel", kernel, "-initrd", "initramfs",
-		// A serial line has no login: that would wait for udev, which not every image has.
-		"-append", "console=ttyS0 panic=-1 systemd.hostname="+g.Host+" systemd.getty_auto=no systemd.wants=soak.service",
+		// tsc: a machine with much else to do makes the guest doubt its clock, and take a slow one. getty_auto: a login
+		// on a serial line would wait for udev, which not every image has.
+		"-append", "console=ttyS0 panic=-1 tsc=reliable systemd.hostname="+g.Host+" systemd.getty_auto=no systemd.wants=soak.service",
 		"-serial", "file:console", "-serial", "file:answer")
 	cmd.Dir = dir
 	// No guest outlives us, whoever kills us. The signal comes when the thread that started it ends.
