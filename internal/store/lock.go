@@ -52,8 +52,8 @@ const tmpAge = 24 * time.Hour
 const lockSuffix = ".lock"
 
 // sweep takes away what processes that were killed have left in tmp: directories whose lock nobody
-// holds, and old files.
-func (s *Store) sweep() error {
+// holds, and files to which nothing was done for tmpAge. That is told by ctime: mtime is that of the file to be, years ago.
+func (s *Store) sweep(now time.Time) error {
 	des, err := os.ReadDir(s.path("tmp"))
 	if err != nil {
 		return err
@@ -64,8 +64,8 @@ func (s *Store) sweep() error {
 			sweepDir(p)
 			continue
 		}
-		fi, err := de.Info()
-		if err == nil && time.Since(fi.ModTime()) > tmpAge {
+		var st unix.Stat_t
+		if unix.Lstat(p, &st) == nil && now.Sub(time.Unix(st.Ctim.Unix())) > tmpAge {
 			if _, err := os.Lstat(p + lockSuffix); errors.Is(err, fs.ErrNotExist) {
 				removeTree(p) // or the next one does
 			}

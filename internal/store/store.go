@@ -28,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"brickyard/internal/tree"
 
@@ -63,7 +64,7 @@ func Open(dir string) (*Store, error) {
 		}
 	}
 	s := &Store{dir: dir}
-	return s, s.sweep()
+	return s, s.sweep(time.Now())
 }
 
 // Dir is the absolute path of the home directory.

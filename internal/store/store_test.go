@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -647,22 +648,44 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// Old files go, young ones and those of others stay; what can't be removed is no error.
+// Files that were left go, those that somebody is at work on stay, whatever time they have: one that is about to get its
+// name in the store has that of the package's file already.
 func TestSweep(t *testing.T) {
 	s := open(t)
-	old := time.Now().Add(-2 * tmpAge)
-	for name, age := range map[string]time.Time{"blob-old": old, "blob-new": time.Now(), "partial-old": old} {
+	names := []string{"blob-1", "file-1", "partial-1"}
+	for _, name := range names {
 		p := s.path("tmp", name)
-		if err := errors.Join(os.WriteFile(p, nil, 0o600), os.Chtimes(p, age, age)); err != nil {
+		if err := errors.Join(os.WriteFile(p, nil, 0o600), os.Chtimes(p, time.Unix(1e9, 0), time.Unix(1e9, 0))); err != nil {
 			t.Fatal(err)
 		}
+	}
+	left := func() (left []string) {
+		des, err := os.ReadDir(s.path("tmp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, de := range des {
+			left = append(left, de.Name())
+		}
+		return left
 	}
 	if _, err := Open(s.Dir()); err != nil {
 		t.Fatal(err)
 	}
-	left, err := filepath.Glob(s.path("tmp", "*"))
-	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "blob-new" {
-		t.Errorf("left %v, %v", left, err)
+	if got := left(); !slices.Equal(got, names) {
+		t.Errorf("left %v, want all of %v", got, names)
+	}
+	if err := s.sweep(time.Now().Add(tmpAge - time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if got := left(); !slices.Equal(got, names) {
+		t.Errorf("left %v an hour before their time, want all of %v", got, names)
+	}
+	if err := s.sweep(time.Now().Add(tmpAge + time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if got := left(); len(got) > 0 {
+		t.Errorf("left %v", got)
 	}
 }
 
