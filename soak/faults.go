@@ -44,6 +44,7 @@ var faultsTests = []struct {
 	{"disk", "the disk is full, or has no room for one more file", "^TestDebian$/^full_disks$", 4, 12},
 	{"mirror", "the mirror fails", "^TestFaultyMirror$", 4, 25},
 	{"parallel", "bakes of ten recipes at once, in one home", "^TestManyBakes$", 1, 200},
+	{"scripts", "the same, with maintainer scripts and steps", "^TestDebian$/^many_at_once$", 1, 200},
 }
 
 func faultsCases(s *soak) ([]testCase, error) {
@@ -162,8 +163,8 @@ finds nothing; the other image verifies and has its content. Then, given room an
 digest that it always gives (after every third kill: the others hit what the one before had left), and all is checked
 again. Times count only when the fault hit a bake at work: one that ended before its moment was drawn anew.
 
-The recipe is a Debian with dbus and ping, whose scripts run, and steps of its own; for mirrors and for bakes at once, packages made for the
-test. Stages overlap: a moment counts for the first that was under way. "start" is before them all, "image" after them, while
+The recipe is a Debian with dbus and ping, whose scripts run, and steps of its own; for mirrors and for the first bakes at once, packages
+made for the test. Stages overlap: a moment counts for the first that was under way. "start" is before them all, "image" after them, while
 the recipe's layer, manifest and notes are written, "record" when the image counts and may have no name yet. Moments are drawn for each stage, as
 most of the time goes into two of them. A disk is short of bytes, or one time in four of inodes.
 

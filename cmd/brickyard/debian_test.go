@@ -63,6 +63,7 @@ func TestDebian(t *testing.T) {
 	t.Run("interrupted", func(t *testing.T) { testInterrupt(t, first) })
 	t.Run("killed", func(t *testing.T) { testCrash(t, first, digest) })
 	t.Run("full disks", func(t *testing.T) { testFullDisks(t, first, digest) })
+	t.Run("many at once", func(t *testing.T) { testManyDebian(t, first) })
 }
 
 // copyHome is a bakery with all that b has in its home, and another recipe.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -469,39 +470,81 @@ func TestManyBakes(t *testing.T) {
 		all = append(all, b)
 	}
 	c := tally{Test: "parallel", Stages: map[string]int{}}
+	shared.bakeAtOnce(t, &c, all, want, func(n int) string {
+		if n < recipes/2 {
+			return "of a recipe with packages"
+		}
+		return "of one with another as its base"
+	})
+	treasure.there(t)
+	c.log(t)
+}
+
+// testManyDebian is TestManyBakes with scripts and steps: two sets of packages, and files of each recipe's own.
+func testManyDebian(t *testing.T, first *bakery) {
+	const recipes = 10
+	shared := newBakery(t, nil, nil)
+	treasure := shared.treasure(t)
+	if out, err := exec.Command("cp", "-an", filepath.Join(first.home, "blobs"), shared.home).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var all []*bakery
+	var want []string
+	for i := range recipes {
+		text := variant(t, "name: small", fmt.Sprint("name: many", i))
+		text = strings.Replace(text, `"small\n"`, fmt.Sprintf(`"many %d\n"`, i), 1)
+		if i >= recipes/2 {
+			text = strings.Replace(text, ", iputils-ping", "", 1)
+		}
+		b := copyHome(t, first, map[string]string{"recipe.yaml": text, "recipe.lock": first.read(t, "recipe.lock")})
+		b.must(t, "lock", "recipe.yaml")
+		want = append(want, b.bake(t))
+		b.home, b.internet = shared.home, false
+		all = append(all, b)
+	}
+	c := tally{Test: "scripts", Stages: map[string]int{}}
+	shared.bakeAtOnce(t, &c, all, want, func(n int) string {
+		if n < recipes/2 {
+			return "of one set of packages"
+		}
+		return "of another"
+	})
+	treasure.there(t)
+	c.log(t)
+}
+
+// bakeAtOnce starts bakes of all recipes in b's home, each many times, at once. All must end, with the images wanted.
+func (b *bakery) bakeAtOnce(t *testing.T, c *tally, all []*bakery, want []string, kind func(n int) string) {
+	t.Helper()
 	var mu sync.Mutex // guards c
 	var group sync.WaitGroup
-	for i := range rounds(t, 40) {
-		n := i % recipes
-		args := []string{"bake", "recipe.yaml", "-t", fmt.Sprintf("r%d:1", n)}
+	for i := range rounds(t, 4*len(all)) {
+		n := i % len(all)
+		cmd := all[n].command(t.Context(), "bake", "recipe.yaml", "-t", fmt.Sprintf("r%d:1", n)) // go test's own time limit is that for a deadlock
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
 		group.Go(func() {
-			o := all[n].run(t, args...)
-			if o.code != 0 || digestOf(t, o.stdout) != want[n] {
-				t.Errorf("recipe %d: exit code %d, image %s, want %s\n%s", n, o.code, o.stdout, want[n], o.stderr)
+			out, err := cmd.Output()
+			if got := strings.TrimSpace(string(out)); err != nil || got != want[n] {
+				t.Errorf("recipe %d: %v, image %s, want %s\n%s", n, err, got, want[n], &stderr)
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			c.Times++
-			if n < recipes/2 {
-				c.Stages["of a recipe with packages"]++
-			} else {
-				c.Stages["of one with another as its base"]++
-			}
+			c.Stages[kind(n)]++
 		})
 	}
 	group.Wait()
-	if out := shared.must(t, "images", "--json"); strings.Count(out, `"digest"`) != recipes+1 {
-		t.Errorf("the catalogue has other than %d images: %s", recipes+1, out)
+	if out := b.must(t, "images", "--json"); strings.Count(out, `"digest"`) != len(all)+1 { // and the treasure
+		t.Errorf("the catalogue has other than %d images: %s", len(all)+1, out)
 	}
-	shared.halfWritten(t)
-	shared.whole(t)
-	shared.tidy(t)
-	treasure.there(t)
-	for n, b := range all {
-		if got := b.bake(t, "-t", fmt.Sprintf("r%d:1", n)); got != want[n] {
+	b.halfWritten(t)
+	b.whole(t)
+	b.tidy(t)
+	for n, one := range all {
+		if got := one.bake(t, "-t", fmt.Sprintf("r%d:1", n)); got != want[n] {
 			t.Errorf("recipe %d afterwards: image %s, want %s", n, got, want[n])
 		}
 		c.After++
 	}
-	c.log(t)
 }
