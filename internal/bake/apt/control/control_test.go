@@ -118,22 +118,11 @@ func TestCompare(t *testing.T) {
 
 // TestCompareLikeDpkg asks dpkg about random pairs.
 func TestCompareLikeDpkg(t *testing.T) {
-	if _, err := exec.LookPath("dpkg"); err != nil {
-		t.Skip("no dpkg to compare with")
-	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	version := func() string {
-		const chars = "001129aZz.+~-:"
-		b := []byte{'0' + byte(rng.IntN(3))}
-		for range rng.IntN(6) {
-			b = append(b, chars[rng.IntN(len(chars))])
-		}
-		return string(b)
-	}
 	var script strings.Builder
 	var want []string
 	for len(want) < 500 {
-		a, b := version(), version()
+		a, b := randomVersion(rng), randomVersion(rng)
 		if CheckVersion(a) != nil || CheckVersion(b) != nil {
 			continue
 		}
@@ -153,7 +142,7 @@ func TestCompareLikeDpkg(t *testing.T) {
 
 func TestCheckVersion(t *testing.T) {
 	for v, ok := range map[string]bool{
-		"1": true, "1:2.3-4": true, "1.0~rc1+b2": true, "2:1:3": true, "1-2-3": true,
+		"1": true, "1:2.3-4": true, "1.0~rc1+b2": true, "2:1:3": true, "2147483647:1": true, "2147483648:1": false, "1-2-3": true,
 		"": false, ":1": false, "a:1": false, "1:": false, "1-": false, "a1": false, "1 2": false, "1_2": false, "-1": false,
 	} {
 		if got := CheckVersion(v); (got == nil) != ok {
@@ -177,7 +166,7 @@ func TestParseRelations(t *testing.T) {
 		{"a,,b", "a, b"},
 		{"libstdc++6, g++-12", "libstdc++6, g++-12"},
 		{"a (", ""}, {"a ()", ""}, {"a (>= )", ""}, {"a (>= 1", ""}, {"a b", ""}, {"(>= 1)", ""}, {"a |", ""}, {"| a", ""},
-		{"a [x", ""}, {":any", ""}, {"a:", ""}, {"a (>= 1 2)", ""}, {"a)", ""},
+		{"a [x", ""}, {"a << b, c >> d", ""}, {"a [b | c]", ""}, {"a (= [b])", ""}, {"a (<= =)", ""}, {":any", ""}, {"a:", ""}, {"a (>= 1 2)", ""}, {"a)", ""},
 	} {
 		list, err := ParseRelations(tt.text)
 		var parts []string

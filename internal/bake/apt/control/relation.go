@@ -159,7 +159,7 @@ func (p *relationParser) relation() (Relation, error) {
 	}
 	for p.pos < len(p.text) && (p.text[p.pos] == '[' || p.text[p.pos] == '<') {
 		end := strings.IndexByte(p.text[p.pos:], map[byte]byte{'[': ']', '<': '>'}[p.text[p.pos]])
-		if end < 0 {
+		if end < 0 || strings.ContainsAny(p.text[p.pos+1:p.pos+end], "[]<>(),|") {
 			return Relation{}, p.errorf("a bracket is not closed")
 		}
 		p.pos += end + 1
@@ -188,7 +188,7 @@ func (p *relationParser) version(r *Relation) error {
 			p.take('=')
 		}
 	}
-	r.Version = p.until("()")
+	r.Version = p.until("()[]<>=|,")
 	p.skipSpace()
 	if r.Version == "" {
 		return p.errorf("no version in the parentheses")

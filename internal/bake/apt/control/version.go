@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -92,10 +93,11 @@ func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 // CheckVersion says what is wrong with a version, nil when nothing is.
 func CheckVersion(v string) error {
 	epoch, upstream, revision := splitVersion(v)
+	_, notInt := strconv.ParseInt(epoch, 10, 32) // dpkg's is a C int
 	switch {
 	case v == "":
 		return errors.New("version is empty")
-	case digits(epoch) != len(epoch) || epoch == "" || len(epoch) > 9:
+	case digits(epoch) != len(epoch) || notInt != nil:
 		return fmt.Errorf("version %q: the epoch is no number", v)
 	case upstream == "":
 		return fmt.Errorf("version %q: nothing but an epoch or revision", v)
