@@ -5,7 +5,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-# How long each fuzz target runs, how many random package sets meet apt, and what is drawn from, in make soak.
+# How long each fuzz target runs, how many random little archives meet apt, and what is drawn from, in make soak.
 FUZZTIME ?= 60s
 SOAK     ?= 300
 SEED     ?= 1
@@ -38,7 +38,7 @@ bench: deps build ## measure against the tools people use, into docs/benchmarks.
 	scripts/with-docker $(GO) run ./bench -n $(N) -o docs/benchmarks.md
 
 .PHONY: soak
-soak: deps-soak ## what takes long: fuzzing (FUZZTIME=60s), random package sets against apt (SOAK=300), a corpus into docs/corpus.md (SEED=1)
+soak: deps-soak ## what takes long: fuzzing (FUZZTIME=60s), random archives against apt (SOAK=300), a corpus into docs/corpus.md (SEED=1)
 	scripts/soak $(FUZZTIME) $(SOAK) $(SEED)
 
 .PHONY: man

@@ -128,6 +128,7 @@ func TestResolve(t *testing.T) {
 		{"the first pin counts", Request{Ask: asks("b"), Pins: []Pin{{Package: "b", Version: "2.1", Priority: 900}, {Package: "b", Version: "1.9", Priority: 1000}}}, false, "b=1.9"},
 		{"a negative pin", Request{Ask: asks("web"), Pins: []Pin{{Package: "postfix", Release: "stable", Priority: -1}}}, false, "a=1.0 b=2.1 exim=4 web=1"},
 		{"asked for a pinned-out one", Request{Ask: asks("doc"), Pins: []Pin{{Package: "doc", Origin: "Test", Priority: -1}}}, false, "…its pins are negative"},
+		{"a need is pinned out", Request{Ask: asks("web"), Pins: []Pin{{Package: "a", Version: "*", Priority: -1}}}, false, "…depends on a; no version of a may be installed: its pins are negative"},
 		{"a chain", Request{Ask: asks("web")}, true,
 			"no set of packages meets the request: web is asked for; web 1 depends on a; a 1.0 depends on b (>= 2); b has only 1.9 in test/stable"},
 		{"the other version by hand", Request{Ask: asks("web", "a=0.9")}, true, "a=0.9 b=1.9 postfix=3 web=1"},

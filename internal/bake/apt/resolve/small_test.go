@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"os/exec"
 
 	"brickyard/internal/bake/apt"
 )
@@ -123,12 +122,9 @@ func randomUniverse(rng *rand.Rand) (text string, names []string) {
 
 // TestLikeAptSmall compares random requests in random little archives with apt: BRICKYARD_SOAK=number of archives.
 func TestLikeAptSmall(t *testing.T) {
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		t.Skip("no apt to compare with: ", err)
-	}
 	archives, _ := strconv.Atoi(os.Getenv("BRICKYARD_SOAK"))
 	seed, _ := strconv.ParseUint(os.Getenv("BRICKYARD_SEED"), 10, 64)
-	answers, refusals := 0, 0
+	found := map[verdict]int{}
 	for i := range uint64(max(archives, 12)) {
 		rng := rand.New(rand.NewPCG(seed+i, 7))
 		text, names := randomUniverse(rng)
@@ -148,15 +144,11 @@ func TestLikeAptSmall(t *testing.T) {
 				r.Exclude = []string{n}
 			}
 			t.Run(fmt.Sprintf("seed %d", seed+i), func(t *testing.T) {
-				if compare(t, u, o, r) {
-					answers++
-				} else {
-					refusals++
-				}
+				found[compare(t, u, o, r)]++
 			})
 		}
 	}
-	t.Logf("%d answers, %d refusals", answers, refusals)
+	t.Logf("%d answers, %d refusals", found[same], found[refused])
 }
 
 // serve makes the oracle look at this index only.

@@ -326,6 +326,8 @@ func (t *teller) tellNeed(p *apt.Package, d need, with *apt.Package) {
 		case found:
 		case len(n.Versions) == 0:
 			t.say("no version of a package that may be installed provides %s", r)
+		case t.original[n] == nil:
+			t.say("no version of %s may be installed: its pins are negative", n.Name)
 		case slices.ContainsFunc(n.Versions, func(v *apt.Package) bool { return r.Op.Holds(v.Version, r.Version) }):
 			t.say("the version of %s that would be installed is %s", n.Name, t.original[n].Version)
 		default:
