@@ -70,6 +70,7 @@ func parts() []part {
 	return []part{
 		{"corpus", "servers and tools that people use: the same bits twice, started and asked", corpusCases, corpusReport},
 		{"jeos", "examples with just enough in them: their size, run and asked", jeosCases, jeosReport},
+		{"resolve", "random sets of packages, resolved by us and by apt", resolveCases, resolveReport},
 		{"rootfs", "root file systems path by path against mmdebstrap's", rootfsCases, rootfsReport},
 		{"machine", "the same bits on another machine on another day, emulated; systemd as process 1", machineCases, machineReport},
 		{"faults", "bakes killed, disks full, mirrors failing, many at once: the same digest afterwards, nothing damaged or lost", faultsCases, faultsReport},
