@@ -91,8 +91,12 @@ func (s *soak) circumstances() string {
 	if err != nil {
 		version = []byte("unknown")
 	}
+	program := strings.TrimSpace(string(version))
+	if s.options.program != "" {
+		program = "built before, sha256 " + s.sum[:12]
+	}
 	return fmt.Sprintf("*%s, Brickyard %s, %s, %d cores, seed %d.*", time.Now().UTC().Format("2006-01-02 15:04 UTC"),
-		strings.TrimSpace(string(version)), osRelease("PRETTY_NAME"), runtime.NumCPU(), s.seed)
+		program, osRelease("PRETTY_NAME"), runtime.NumCPU(), s.seed)
 }
 
 // osRelease is a field of the machine's os-release(5), "" if it has none.
