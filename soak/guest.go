@@ -27,7 +27,7 @@ type guest struct {
 // guestMemory is in MB: a guest's disk is in it too, with what is unpacked of an image twice.
 const guestMemory = "3500"
 
-// guestTime is how long a guest may run: emulated, all takes about twenty times as long.
+// guestTime is how long a guest may run: emulated, what takes half a minute can take ten.
 const guestTime = time.Hour
 
 // guestInit is the first program of a guest. It makes a file system in memory of root.tar and goes on with /sbin/init

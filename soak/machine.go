@@ -354,7 +354,7 @@ func machineReport(s *soak, outcomes []outcome) string {
 Each of these was baked on this machine and then, from the same lock and packages, on one that QEMU emulates: another kernel, another
 processor, one core, another clock, another host name, tmpfs as its only file system, no network, no apt, no other program but busybox.
 Clocks were set a minute before the end of a leap day, a minute before 32 bits no longer count the seconds, and to a day long before any
-of the packages was made, as with a machine that lost the time. An emulated machine takes about twenty times as long.
+of the packages was made, as with a machine that lost the time. Times of baking are by the emulated machine's clock, and say nothing of real ones.
 
 ` + fmt.Sprintf("**%d of %d have the same bits.**\n\n", same, strings.Count(bakes.String(), "\n")) + `| image | packages | kernel | processor | clock, from | to | host name | baked in, emulated | same bits |
 |---|---:|---|---|---|---|---|---:|---|
