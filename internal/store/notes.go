@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 
 	"brickyard/internal/tree"
 
@@ -24,7 +27,19 @@ func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // NotePath is where the note key of a kind is, or would be.
-func (s *Store) NotePath(kind, key string) string { return s.path("notes", kind, key) }
+func (s *Store) NotePath(kind, key string) string { return s.path("notes", kind, shard(key), key) }
+
+// hexKey begins keys that are digests.
+var hexKey = regexp.MustCompile(`^[0-9a-f]{64}`)
+
+// shard is the directory of a note: the first two digits of a key that is a digest, else of the key's own digest. Who wants
+// to know what has changed among a hundred thousand notes looks at 256 directories.
+func shard(key string) string {
+	if !hexKey.MatchString(key) {
+		key = Sum([]byte(key)).Hex()
+	}
+	return key[:2]
+}
 
 // Note reads the note key of a kind into v. Errors: ErrNotFound, *DamagedError.
 func (s *Store) Note(kind, key string, v any) error {
@@ -49,17 +64,87 @@ func (s *Store) Cached(kind, key string, v any) error {
 
 // Notes lists the keys of a kind, sorted.
 func (s *Store) Notes(kind string) ([]string, error) {
+	shards, err := s.NoteShards(kind)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, sh := range shards {
+		notes, err := s.NotesIn(kind, sh.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range notes {
+			keys = append(keys, n.Key)
+		}
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+// NotesFrom lists the keys of a kind that are digests and begin with prefix, two hex digits or more, sorted.
+func (s *Store) NotesFrom(kind, prefix string) ([]string, error) {
+	notes, err := s.NotesIn(kind, prefix[:2])
+	var keys []string
+	for _, n := range notes {
+		if hexKey.MatchString(n.Key) && strings.HasPrefix(n.Key, prefix) {
+			keys = append(keys, n.Key)
+		}
+	}
+	slices.Sort(keys)
+	return keys, err
+}
+
+// A NoteShard is one of the directories that notes of a kind are in.
+type NoteShard struct {
+	Name string // two hex digits
+	// Changed is when a note in it was last written or taken away, nanoseconds of the file system's clock.
+	Changed int64
+}
+
+// NoteShards lists the directories with notes of a kind, sorted.
+func (s *Store) NoteShards(kind string) ([]NoteShard, error) {
 	des, err := os.ReadDir(s.path("notes", kind))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	var keys []string
+	var shards []NoteShard
 	for _, de := range des {
-		if !strings.HasPrefix(de.Name(), ".") {
-			keys = append(keys, de.Name())
+		if fi, err := de.Info(); err == nil && fi.IsDir() && len(de.Name()) == 2 {
+			shards = append(shards, NoteShard{de.Name(), fi.ModTime().UnixNano()})
 		}
 	}
-	return keys, err
+	return shards, err
+}
+
+// A NoteFile is a note that is there, unread. One that is written anew is another file, at another time.
+type NoteFile struct {
+	Key     string
+	Inode   uint64
+	Changed int64 // nanoseconds of the file system's clock
+}
+
+// NotesIn lists the notes of a shard, in no order.
+func (s *Store) NotesIn(kind, shard string) ([]NoteFile, error) {
+	des, err := os.ReadDir(s.path("notes", kind, shard))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var notes []NoteFile
+	for _, de := range des {
+		if strings.HasPrefix(de.Name(), ".") {
+			continue
+		}
+		fi, err := de.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // gone since it was listed
+		}
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, NoteFile{de.Name(), fi.Sys().(*syscall.Stat_t).Ino, fi.ModTime().UnixNano()})
+	}
+	return notes, err
 }
 
 // Tree reads a tree that PutTree wrote, verified. Errors: ErrNotFound, ErrDigest, tree.ErrFormat.
@@ -104,10 +189,11 @@ func (s *Store) Remember(kind, key string, v any) error {
 	if err := b.Set(kind, key, v); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.path("notes", kind), 0o755); err != nil {
+	p := s.NotePath(kind, key)
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 		return err
 	}
-	return WriteFile(s.path("notes", kind, key), b.notes[0].data, 0o644)
+	return WriteFile(p, b.notes[0].data, 0o644)
 }
 
 // Batch starts one.
@@ -153,7 +239,7 @@ func (b *Batch) Commit() error {
 // write writes each note to a temporary file, and returns their names. An error leaves those before it.
 func (b *Batch) write() (temps []string, err error) {
 	for _, n := range b.notes {
-		if err := os.MkdirAll(b.s.path("notes", n.kind), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(b.s.NotePath(n.kind, n.key)), 0o755); err != nil {
 			return temps, err
 		}
 		f, err := os.CreateTemp(b.s.path("tmp"), "note-")
@@ -171,20 +257,12 @@ func (b *Batch) write() (temps []string, err error) {
 
 // rename gives what write wrote its names.
 func (b *Batch) rename(temps []string) error {
-	dirs := map[string]bool{}
 	for i, n := range b.notes {
-		dir := b.s.path("notes", n.kind)
-		if err := os.Rename(temps[i], filepath.Join(dir, n.key)); err != nil {
-			return err
-		}
-		dirs[dir] = true
-	}
-	for dir := range dirs {
-		if err := syncDir(dir); err != nil {
+		if err := os.Rename(temps[i], b.s.NotePath(n.kind, n.key)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.s.Sync()
 }
 
 // Sync writes all of the store's file system to disk.
@@ -202,7 +280,7 @@ func (s *Store) Sync() error {
 
 // DropNote takes a note away; one that is not there is no error.
 func (s *Store) DropNote(kind, key string) error {
-	err := os.Remove(s.path("notes", kind, key))
+	err := os.Remove(s.NotePath(kind, key))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

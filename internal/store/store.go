@@ -5,7 +5,7 @@
 //
 //	blobs/sha256/HEX     a blob, whole; verified whenever it is read
 //	files/HE/X…          a regular file with owner, mode, times and attributes set, to be hard-linked
-//	notes/KIND/KEY       JSON; what is known of a blob or a tree
+//	notes/KIND/KE/KEY    JSON; what is known of a blob or a tree
 //	roots/HEX            directories assembled from files
 //	tmp/                 what is being written
 //	locks/               one file a lock

@@ -241,7 +241,7 @@ func (v *verify) linked(ctx context.Context, path string, e *tree.Entry, w tree.
 	there, err1 := os.Lstat(v.s.path(path))
 	kept, err2 := os.Lstat(file)
 	if err1 == nil && err2 == nil && os.SameFile(there, kept) {
-		return !bad[strings.TrimPrefix(file, v.s.dir+"/")], nil
+		return !bad[v.s.rel(file)], nil
 	}
 	var err error
 	e.Digest, _, err = v.hash(ctx, path)
@@ -270,7 +270,7 @@ func (v *verify) notes(ctx context.Context, counts []string) error {
 				continue
 			}
 			if err != nil {
-				v.check.Faults = append(v.check.Faults, Fault{Path: "notes/" + kind.Name() + "/" + key, Why: err.Error()})
+				v.check.Faults = append(v.check.Faults, Fault{Path: v.s.rel(v.s.NotePath(kind.Name(), key)), Why: err.Error()})
 				continue
 			}
 			if err := v.follow(ctx, text, slices.Contains(counts, kind.Name())); err != nil {
@@ -280,6 +280,9 @@ func (v *verify) notes(ctx context.Context, counts []string) error {
 	}
 	return nil
 }
+
+// rel is a path below the home without the home.
+func (s *Store) rel(path string) string { return strings.TrimPrefix(path, s.dir+"/") }
 
 // maxFollowed bounds the listings and documents that are followed, in bytes. Layers and packages are not: nothing in
 // them leads anywhere.

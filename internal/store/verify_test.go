@@ -62,13 +62,16 @@ func TestVerify(t *testing.T) {
 
 	rel := func(p string) string { return strings.TrimPrefix(p, s.Dir()+"/") }
 	spoil := func(p, content string) string {
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(p, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return rel(p)
 	}
 	want := []string{
-		spoil(s.BlobPath(lone), "other"), spoil(s.filePath(inTree), "In a tree"), spoil(s.path("notes/cache/broken"), "{"),
+		spoil(s.BlobPath(lone), "other"), spoil(s.filePath(inTree), "In a tree"), spoil(s.NotePath("cache", "broken"), "{"),
 		rel(s.BlobPath(layer)), rel(s.filePath(other)),
 	}
 	if err := os.Remove(s.BlobPath(layer)); err != nil {

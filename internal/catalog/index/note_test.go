@@ -3,6 +3,7 @@ package index_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,16 +24,16 @@ func TestDamagedNotes(t *testing.T) {
 		hint      string
 		lost      string // the image or tag that can't be found any more, "" for none
 	}{
-		{"a tag cut off", "tag", "base:1.0", `{"ref`, "tag base:1.0: %HOME/notes/tag/base:1.0 is damaged: ", "brickyard untag base:1.0", "base:1.0"},
+		{"a tag cut off", "tag", "base:1.0", `{"ref`, "tag base:1.0: %NOTE is damaged: ", "brickyard untag base:1.0", "base:1.0"},
 		{"a tag of nothing", "tag", "base:1.0", `{}`, `it is about ""`, "brickyard tag IMAGE base:1.0 --move", "base:1.0"},
 		{"a tag that is another's", "tag", "base:1.0", `{"ref":"web:1.0","image":"sha256:%WEB"}`, `it is about "web:1.0"`, "untag", "base:1.0"},
 		{"a tag without an image", "tag", "base:1.0", `{"ref":"base:1.0","image":"sha256:../../x"}`, `it points at "sha256:../../x", which is no digest`, "untag", "base:1.0"},
-		{"no tag at all", "tag", "Base:1.0", `{}`, `"Base:1.0" is not how a name:tag is written here`, "rm %HOME/notes/tag/Base:1.0", ""},
-		{"a record cut off", "record", "%BASE", `{"rec`, "image sha256:%BASE: %HOME/notes/record/%BASE is damaged: ", "bake its recipe again", "base:1.0"},
+		{"no tag at all", "tag", "Base:1.0", `{}`, `"Base:1.0" is not how a name:tag is written here`, "rm %NOTE", ""},
+		{"a record cut off", "record", "%BASE", `{"rec`, "image sha256:%BASE: %NOTE is damaged: ", "bake its recipe again", "base:1.0"},
 		{"a record of nothing", "record", "%BASE", `{}`, `it leads to "", which is no digest`, "bake its recipe again", "base:1.0"},
 		{"a record that is gone", "record", "%BASE", none, "the record that it leads to: ", "bake its recipe again", "base:1.0"},
 		{"a record that is another's", "record", "%BASE", "%WEBRECORD", `it leads to the record of "sha256:%WEB"`, "bake its recipe again", "base:1.0"},
-		{"no record at all", "record", "%WEB~", `{}`, `"%WEB~" is not the digest of an image`, "rm %HOME/notes/record/%WEB~", ""},
+		{"no record at all", "record", "%WEB~", `{}`, `"%WEB~" is not the digest of an image`, "rm %NOTE", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, base, web, web11 := web(t)
@@ -40,8 +41,10 @@ func TestDamagedNotes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fill := strings.NewReplacer("%BASE", base.Image.Hex(), "%WEBRECORD", string(other), "%WEB", web.Image.Hex(), "%HOME", s.Dir()).Replace
-			if err := os.WriteFile(s.NotePath(tt.kind, fill(tt.key)), []byte(fill(tt.text)), 0o644); err != nil {
+			fill := strings.NewReplacer("%BASE", base.Image.Hex(), "%WEBRECORD", string(other), "%WEB", web.Image.Hex()).Replace
+			note := s.NotePath(tt.kind, fill(tt.key))
+			fill = strings.NewReplacer("%BASE", base.Image.Hex(), "%WEBRECORD", string(other), "%WEB", web.Image.Hex(), "%NOTE", note).Replace
+			if err := errors.Join(os.MkdirAll(filepath.Dir(note), 0o755), os.WriteFile(note, []byte(fill(tt.text)), 0o644)); err != nil {
 				t.Fatal(err)
 			}
 			c := index.New(s)

@@ -240,14 +240,14 @@ func (c *Catalog) Resolve(ref string) (tree.Digest, error) {
 	if len(hex) < minPrefix || !hexForm.MatchString(hex) {
 		return "", c.notFound(ref)
 	}
-	keys, err := c.store.Notes(kindRecord)
+	keys, err := c.store.NotesFrom(kindRecord, hex)
 	if err != nil {
 		return "", err
 	}
 	var found []tree.Digest
 	for _, k := range keys {
-		if strings.HasPrefix(k, hex) && digestForm.MatchString("sha256:"+k) {
-			found = append(found, tree.Digest("sha256:"+k))
+		if d := tree.Digest("sha256:" + k); digestForm.MatchString(string(d)) {
+			found = append(found, d)
 		}
 	}
 	switch len(found) {
