@@ -37,7 +37,7 @@ func (env *Env) completeImages(n int) cobra.CompletionFunc {
 				names = append(names, cobra.CompletionWithDesc(t, what))
 			}
 			if len(im.Tags) == 0 {
-				names = append(names, cobra.CompletionWithDesc(short(im.Image), im.Name+", "+what))
+				names = append(names, cobra.CompletionWithDesc(short(im.Digest), im.Name+", "+what))
 			}
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp

@@ -100,8 +100,8 @@ func imagesJSON(images []index.Image) []imageJSON {
 	list := make([]imageJSON, 0, len(images))
 	for _, im := range images {
 		list = append(list, imageJSON{
-			Digest: im.Image, Name: im.Name, Tags: append([]string{}, im.Tags...), Arch: im.Arch,
-			Size: im.Size(), Layers: len(im.Layers), Packages: len(im.Packages),
+			Digest: im.Digest, Name: im.Name, Tags: append([]string{}, im.Tags...), Arch: im.Arch,
+			Size: im.Size, Layers: im.Layers, Packages: im.Packages,
 			Baked: im.Baked, By: im.By, Owner: im.Owner, Lifecycle: im.Lifecycle,
 			Expires: im.Expires, Expired: im.Expired(time.Now()), Parent: im.Parent,
 		})
@@ -118,19 +118,19 @@ func (env *Env) printImages(images []index.Image) error {
 		}
 		for _, ref := range names {
 			name, tag, _ := strings.Cut(ref, ":")
-			g.row(name, tag, short(im.Image), size(im.Size()), len(im.Packages), ago(im.Baked), clean(im.Owner), env.expiry(im.Record))
+			g.row(name, tag, short(im.Digest), size(im.Size), im.Packages, ago(im.Baked), clean(im.Owner), env.expiry(im.Expires))
 		}
 	}
 	return g.print()
 }
 
 // expiry says when an image's time is over.
-func (env *Env) expiry(r index.Record) string {
+func (env *Env) expiry(at time.Time) string {
 	switch {
-	case r.Expires.IsZero():
+	case at.IsZero():
 		return ""
-	case r.Expired(time.Now()):
-		return env.paint(env.OutTTY, red, "expired "+ago(r.Expires))
+	case time.Now().After(at):
+		return env.paint(env.OutTTY, red, "expired "+ago(at))
 	}
-	return "in " + span(time.Until(r.Expires))
+	return "in " + span(time.Until(at))
 }

@@ -114,7 +114,7 @@ func (env *Env) inspect(c *index.Catalog, r index.Record, tags []string) error {
 		pair{"parameters", keyValues(r.Params)},
 		pair{"owner", clean(r.Owner)},
 		pair{"lifecycle", r.Lifecycle},
-		pair{"expires", env.expiry(r)},
+		pair{"expires", env.expiry(r.Expires)},
 		pair{"state", strings.Join(r.State, " ")},
 		pair{"size", fmt.Sprintf("%s in %s", size(r.Size()), count(len(r.Layers), "layer"))},
 		pair{"packages", packageCount(r)},

@@ -1,7 +1,9 @@
 package index
 
 import (
-	"cmp"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -9,15 +11,28 @@ import (
 	"strings"
 	"time"
 
-	"brickyard/internal/store"
 	"brickyard/internal/tree"
 )
 
-// An Image is a record with the names that point at it.
+// An Image is what lists of images tell of one.
 type Image struct {
-	Record
-	Tags []string // name:tag, sorted
+	Digest    tree.Digest // manifest
+	Name      string      // of the recipe
+	Tags      []string    // name:tag, sorted
+	Arch      string
+	Owner     string
+	Lifecycle string
+	By        string
+	Baked     time.Time
+	Expires   time.Time // zero: never
+	Parent    tree.Digest
+	Size      int64 // bytes of the blobs of all layers
+	Layers    int
+	Packages  int
 }
+
+// Expired says whether the image's time is over.
+func (im Image) Expired(now time.Time) bool { return !im.Expires.IsZero() && now.After(im.Expires) }
 
 // Size is how many bytes the blobs of all layers have: what is stored and sent.
 func (r Record) Size() int64 {
@@ -83,76 +98,212 @@ func yesNo(s string) (*bool, error) {
 	return &yes, nil
 }
 
-// Match says whether f takes im.
-func (f Filter) Match(im Image) bool {
-	return (len(f.Names) == 0 || slices.ContainsFunc(f.Names, im.named)) &&
-		(f.Owner == "" || f.Owner == im.Owner) &&
-		(f.Lifecycle == "" || f.Lifecycle == im.Lifecycle) &&
-		(f.Package == "" || im.hasPackage(f.Package)) &&
-		(f.Expired == nil || *f.Expired == im.Expired(f.Now)) &&
-		(f.Tagged == nil || *f.Tagged == (len(im.Tags) > 0))
-}
-
-func (im Image) named(glob string) bool {
-	if hex := strings.TrimPrefix(glob, "sha256:"); len(hex) >= minPrefix && strings.HasPrefix(im.Image.Hex(), hex) {
-		return true
-	}
-	if ok, _ := path.Match(glob, im.Name); ok {
-		return true
-	}
-	return slices.ContainsFunc(im.Tags, func(tag string) bool {
-		name, _, _ := strings.Cut(tag, ":")
-		whole, _ := path.Match(glob, tag)
-		alone, _ := path.Match(glob, name)
-		return whole || alone
-	})
-}
-
-func (im Image) hasPackage(want string) bool {
-	name, version, exact := strings.Cut(want, "=")
-	return slices.ContainsFunc(im.Packages, func(p Package) bool {
-		return p.Name == name && (!exact || p.Version == version)
-	})
-}
-
 // Images lists the images that f takes, by recipe name, the newest of a name first, and what is wrong with the
 // images and tags that can't be read.
 func (c *Catalog) Images(f Filter) ([]Image, []*NoteError, error) {
-	tags, damaged, err := c.Tags()
+	db, err := c.index()
 	if err != nil {
 		return nil, nil, err
 	}
-	names := map[tree.Digest][]string{}
-	for _, t := range tags {
-		names[t.Image] = append(names[t.Image], t.Ref)
-	}
-	keys, err := c.store.Notes(kindRecord)
+	damaged, err := c.damaged(db)
 	if err != nil {
 		return nil, nil, err
+	}
+	q, err := f.query(db)
+	if err != nil {
+		return nil, nil, err
+	}
+	images, err := q.images(db)
+	return images, damaged, err
+}
+
+// damaged says what is wrong with the notes that can't be read.
+func (c *Catalog) damaged(db *sql.DB) ([]*NoteError, error) {
+	rows, err := db.Query("SELECT kind, key FROM note WHERE bad ORDER BY kind DESC, key")
+	if err != nil {
+		return nil, err
+	}
+	var bad []change
+	var ch change
+	if err := each(rows, func() { bad = append(bad, ch) }, &ch.kind, &ch.Key); err != nil {
+		return nil, err
+	}
+	var damaged []*NoteError
+	for _, ch := range bad {
+		if e := c.fault(ch.kind, ch.Key); e != nil {
+			damaged = append(damaged, e)
+		}
+	}
+	return damaged, nil
+}
+
+// fault says what is wrong with a note, nil if nothing is any more.
+func (c *Catalog) fault(kind, key string) *NoteError {
+	var err error
+	switch d := tree.Digest("sha256:" + key); {
+	case kind == kindTag:
+		var r Ref
+		if r, err = c.refOf(key); err == nil {
+			_, err = c.tag(r)
+		}
+	case digestForm.MatchString(string(d)):
+		_, err = c.Record(d)
+	default:
+		return c.strayRecord(key)
+	}
+	bad, _ := errors.AsType[*NoteError](err)
+	return bad
+}
+
+// A query is a filter in SQL.
+type query struct {
+	where []string // all must hold
+	args  []any
+}
+
+func (q *query) and(where string, args ...any) {
+	q.where, q.args = append(q.where, where), append(q.args, args...)
+}
+
+// query puts the filter into SQL. What it has of patterns is looked up first: those of paths are not SQLite's.
+func (f Filter) query(db *sql.DB) (*query, error) {
+	q := &query{}
+	if len(f.Names) > 0 {
+		if err := q.named(db, f.Names); err != nil {
+			return nil, err
+		}
+	}
+	if f.Owner != "" {
+		q.and("owner = ?", f.Owner)
+	}
+	if f.Lifecycle != "" {
+		q.and("lifecycle = ?", f.Lifecycle)
+	}
+	if name, version, exact := strings.Cut(f.Package, "="); f.Package != "" {
+		q.and("packageset IN (SELECT packageset FROM packageset_package JOIN package ON package.id = package"+
+			" WHERE package.name = ? AND (? OR package.version = ?))", name, !exact, version)
+	}
+	if f.Expired != nil {
+		q.and("(expires > 0 AND expires < ?) = ?", f.Now.UnixNano(), *f.Expired)
+	}
+	if f.Tagged != nil {
+		q.and("EXISTS (SELECT 1 FROM tag WHERE tag.image = image.digest) = ?", *f.Tagged)
+	}
+	return q, nil
+}
+
+// named chooses the images of which a name, a name:tag or the start of the digest fits one of the patterns.
+func (q *query) named(db *sql.DB, globs []string) error {
+	fits := func(s string) bool {
+		return slices.ContainsFunc(globs, func(g string) bool { ok, _ := path.Match(g, s); return ok })
+	}
+	var ors []string
+	var args []any
+	or := func(where string, more ...any) { ors, args = append(ors, where), append(args, more...) }
+	names, err := texts(db, "SELECT DISTINCT name FROM image")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if fits(name) {
+			or("name = ?", name)
+		}
+	}
+	refs, err := texts(db, "SELECT ref FROM tag")
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		if name, _, _ := strings.Cut(ref, ":"); fits(ref) || fits(name) {
+			or("digest = (SELECT image FROM tag WHERE ref = ?)", ref)
+		}
+	}
+	for _, g := range globs {
+		if from, to, ok := digestRange(g); ok {
+			or("digest BETWEEN ? AND ?", from, to)
+		}
+	}
+	if len(ors) == 0 {
+		or("0")
+	}
+	q.and("("+strings.Join(ors, " OR ")+")", args...)
+	return nil
+}
+
+// digestRange are the first and the last digest that begin with the digits of s.
+func digestRange(s string) (from, to []byte, ok bool) {
+	digits := strings.TrimPrefix(s, "sha256:")
+	if len(digits) < minPrefix || !hexForm.MatchString(digits) {
+		return nil, nil, false
+	}
+	missing := 2*sha256.Size - len(digits)
+	from, err1 := hex.DecodeString(digits + strings.Repeat("0", missing))
+	to, err2 := hex.DecodeString(digits + strings.Repeat("f", missing))
+	return from, to, err1 == nil && err2 == nil
+}
+
+// texts is a column of texts.
+func texts(db *sql.DB, query string, args ...any) ([]string, error) {
+	rows, err := db.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	var s string
+	return list, each(rows, func() { list = append(list, s) }, &s)
+}
+
+// images runs the query.
+func (q *query) images(db *sql.DB) ([]Image, error) {
+	where := "1"
+	if len(q.where) > 0 {
+		where = strings.Join(q.where, " AND ")
+	}
+	rows, err := db.Query("SELECT digest, name, arch, owner, lifecycle, by, baked, expires, parent, size, layers, packages FROM image WHERE "+
+		where+" ORDER BY name, baked DESC, digest", q.args...)
+	if err != nil {
+		return nil, err
 	}
 	var images []Image
-	for _, k := range keys {
-		d := tree.Digest("sha256:" + k)
-		if !digestForm.MatchString(string(d)) {
-			damaged = append(damaged, c.strayRecord(k))
-			continue
+	var im Image
+	var d, parent []byte
+	var baked, expires int64
+	err = each(rows, func() {
+		im.Digest, im.Parent, im.Baked, im.Expires = digest(d), digest(parent), moment(baked), moment(expires)
+		images = append(images, im)
+	}, &d, &im.Name, &im.Arch, &im.Owner, &im.Lifecycle, &im.By, &baked, &expires, &parent, &im.Size, &im.Layers, &im.Packages)
+	if err != nil {
+		return nil, err
+	}
+	return images, addTags(db, images)
+}
+
+// addTags fills in the tags.
+func addTags(db *sql.DB, images []Image) error {
+	at := make(map[tree.Digest]*Image, len(images))
+	for i := range images {
+		at[images[i].Digest] = &images[i]
+	}
+	query, args := "SELECT ref, image FROM tag ORDER BY ref", []any(nil)
+	const few = 100 // from where on reading all tags is faster
+	if len(images) <= few {
+		query = "SELECT ref, image FROM tag WHERE image IN (?" + strings.Repeat(", ?", max(0, len(images)-1)) + ") ORDER BY ref"
+		for d := range at {
+			args = append(args, bytesOf(d))
 		}
-		r, err := c.Record(d)
-		bad, isBad := errors.AsType[*NoteError](err)
-		switch {
-		case isBad:
-			damaged = append(damaged, bad)
-		case errors.Is(err, store.ErrNotFound): // gone since it was listed
-		case err != nil:
-			return nil, nil, err
-		default:
-			if im := (Image{r, names[d]}); f.Match(im) {
-				images = append(images, im)
-			}
+		if len(args) == 0 {
+			return nil
 		}
 	}
-	slices.SortFunc(images, func(a, b Image) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), b.Baked.Compare(a.Baked), cmp.Compare(a.Image, b.Image))
-	})
-	return images, damaged, nil
+	rows, err := db.Query(query, args...)
+	if err != nil {
+		return err
+	}
+	var ref string
+	var image []byte
+	return each(rows, func() {
+		if im := at[digest(image)]; im != nil {
+			im.Tags = append(im.Tags, ref)
+		}
+	}, &ref, &image)
 }

@@ -28,13 +28,15 @@ const (
 	maxOwners   = 256 << 20 // a million paths have 100 MiB
 )
 
-// A Catalog answers questions about the images in a store.
+// A Catalog answers questions about the images in a store. Whoever asks about many of them closes it.
 type Catalog struct {
 	store *store.Store
+	lazy  lazyDB
+	each  func() // of Reindex
 }
 
 // New returns the catalogue of the images in s.
-func New(s *store.Store) *Catalog { return &Catalog{s} }
+func New(s *store.Store) *Catalog { return &Catalog{store: s} }
 
 // recordNote is what a note of kindRecord holds.
 type recordNote struct {

@@ -206,7 +206,7 @@ func TestImages(t *testing.T) {
 			}
 			var got []tree.Digest
 			for _, im := range images {
-				got = append(got, im.Image)
+				got = append(got, im.Digest)
 			}
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("Images(%q):\n got %v\nwant %v", tt.filters, got, tt.want)

@@ -60,7 +60,7 @@ func TestDamagedNotes(t *testing.T) {
 			}
 			var got []tree.Digest
 			for _, im := range images {
-				got = append(got, im.Image)
+				got = append(got, im.Digest)
 			}
 			if tt.kind == "record" && tt.lost != "" {
 				got = append([]tree.Digest{base.Image}, got...)

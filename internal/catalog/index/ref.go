@@ -289,7 +289,7 @@ func (c *Catalog) notFound(ref string) error {
 			}
 		}
 		if len(im.Tags) == 0 && im.Name == name {
-			e.Images = append(e.Images, string(im.Image))
+			e.Images = append(e.Images, string(im.Digest))
 		}
 	}
 	slices.Sort(e.Tags)

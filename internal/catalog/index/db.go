@@ -1,0 +1,152 @@
+package index
+
+import (
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// The index answers questions about many images. It holds nothing that notes and records do not say: it is brought up to
+// date before each question, and made anew when it is missing, damaged or of another version.
+
+//go:embed schema.sql
+var schema string
+
+// schemaVersion goes up when schema.sql changes, or what is put into its tables.
+const schemaVersion = 1
+
+// lazyDB is the index, opened when it is asked for.
+type lazyDB struct {
+	once sync.Once
+	db   *sql.DB
+	err  error
+}
+
+// Close closes the index, if it was opened.
+func (c *Catalog) Close() error {
+	c.lazy.once.Do(func() { c.lazy.err = errClosed })
+	if c.lazy.db == nil {
+		return nil
+	}
+	return c.lazy.db.Close()
+}
+
+var errClosed = errors.New("the catalogue is closed")
+
+// index is the index, up to date.
+func (c *Catalog) index() (*sql.DB, error) {
+	c.lazy.once.Do(func() { c.lazy.db, c.lazy.err = c.openIndex() })
+	if c.lazy.err != nil {
+		return nil, c.lazy.err
+	}
+	err := c.refresh(c.lazy.db)
+	if !unsound(err) {
+		return c.lazy.db, err
+	}
+	err = errors.Join(c.lazy.db.Close(), c.dropIndex())
+	if err == nil {
+		c.lazy.db, err = c.openIndex()
+	}
+	if err == nil {
+		err = c.refresh(c.lazy.db)
+	}
+	return c.lazy.db, err
+}
+
+// indexPath is the file of the index. Others with its name and an ending belong to it.
+func (c *Catalog) indexPath() string { return filepath.Join(c.store.Dir(), "indexes", "images.sqlite") }
+
+// dropIndex takes the index away.
+func (c *Catalog) dropIndex() error {
+	names, err := filepath.Glob(c.indexPath() + "*")
+	for _, name := range names {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// openIndex opens the index, or makes an empty one. Where there may be none, it is in memory.
+func (c *Catalog) openIndex() (*sql.DB, error) {
+	path := c.indexPath()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return openDB(":memory:")
+	}
+	file := (&url.URL{Scheme: "file", Path: path}).String()
+	db, err := openDB(file)
+	switch {
+	case err == nil:
+		return db, nil
+	case unsound(err):
+		if err := c.dropIndex(); err != nil {
+			return nil, err
+		}
+		return openDB(file)
+	case isCode(err, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+		return openDB(":memory:")
+	}
+	return nil, err
+}
+
+// openDB opens a database and makes sure that it has our tables. A crash leaves the old state of it or the new.
+func openDB(name string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", name+"?_pragma=busy_timeout(60000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=cache_size(-65536)&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1) // one at a time is fast enough, and an index in memory is its connection's own
+	var version int
+	err = db.QueryRow("PRAGMA user_version").Scan(&version)
+	if err == nil && version == 0 {
+		err = makeTables(db)
+	} else if err == nil && version != schemaVersion {
+		err = errVersion
+	}
+	if err != nil {
+		return nil, fmt.Errorf("index %s: %w", name, errors.Join(err, db.Close()))
+	}
+	return db, nil
+}
+
+// makeTables makes the tables, unless another process has just done so.
+func makeTables(db *sql.DB) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var version int
+	if err := tx.QueryRow("PRAGMA user_version").Scan(&version); err != nil || version == schemaVersion {
+		return err
+	}
+	if _, err := tx.Exec(schema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// errVersion means that the index is of another version of the program.
+var errVersion = errors.New("of another version")
+
+// unsound says whether an index is of no use, but for making it anew.
+func unsound(err error) bool {
+	return errors.Is(err, errVersion) || isCode(err, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+}
+
+// isCode says whether err is one of SQLite's with one of these primary result codes (sqlite.org/rescode.html).
+func isCode(err error, codes ...int) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	for _, c := range codes {
+		if ok && e.Code()&0xff == c {
+			return true
+		}
+	}
+	return false
+}
