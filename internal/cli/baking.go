@@ -71,7 +71,7 @@ func (env *Env) baking() (*baking, error) {
 		out = progressWriter{env.progress()}
 	}
 	return &baking{
-		env: env, store: s, catalog: index.New(s), out: out,
+		env: env, store: s, catalog: env.catalogOf(s), out: out,
 		client: apt.NewClient(apt.ClientOptions{Proxy: http.ProxyFromEnvironment, HostApt: true, NoProxy: env.Getenv("no_proxy")}),
 	}, nil
 }

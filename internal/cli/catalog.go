@@ -73,7 +73,7 @@ Exits with 13 when anything is damaged or missing.`,
 				return err
 			}
 		}
-		_, unread, err := index.New(s).Images(index.Filter{})
+		_, unread, err := env.catalogOf(s).Images(index.Filter{})
 		if err != nil {
 			return err
 		}

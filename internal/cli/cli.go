@@ -38,6 +38,8 @@ type Env struct {
 	quiet   bool
 	verbose bool
 
+	open []*index.Catalog // to be closed in the end
+
 	cpuProfile string       // of developers
 	profiled   func() error // ends what profile began; may be nil
 
@@ -71,6 +73,9 @@ func Main(ctx context.Context, env *Env, args []string) int {
 	}
 	if env.bars != nil {
 		env.bars.stop()
+	}
+	for _, c := range env.open {
+		err = errors.Join(err, c.Close())
 	}
 	if env.profiled != nil {
 		err = errors.Join(err, env.profiled())
@@ -220,7 +225,14 @@ func (env *Env) catalog() (*index.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return index.New(s), nil
+	return env.catalogOf(s), nil
+}
+
+// catalogOf is the catalogue of a store. It is closed when the command has ended.
+func (env *Env) catalogOf(s *store.Store) *index.Catalog {
+	c := index.New(s)
+	env.open = append(env.open, c)
+	return c
 }
 
 // who is user@host, for records.

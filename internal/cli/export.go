@@ -65,7 +65,7 @@ The archive gives the image the name that it was asked for by, or that of --name
 		if x.Store, err = env.store(); err != nil {
 			return err
 		}
-		x.Catalog = index.New(x.Store)
+		x.Catalog = env.catalogOf(x.Store)
 		if x.Record, err = x.Catalog.Lookup(args[0]); err != nil {
 			return err
 		}

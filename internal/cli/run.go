@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"brickyard/internal/catalog/index"
 	"brickyard/internal/deliver/host"
 	"brickyard/internal/store"
 
@@ -215,7 +214,7 @@ func (env *Env) run(ctx context.Context, ref string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	c := index.New(st)
+	c := env.catalogOf(st)
 	record, err := c.Lookup(ref)
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ is given. NAME alone is NAME:latest.`,
 		if err != nil {
 			return err
 		}
-		c := index.New(s)
+		c := env.catalogOf(s)
 		unlock, err := c.Lock(cmd.Context(), func() { env.warn("waiting for another process that changes names") })
 		if err != nil {
 			return err

@@ -17,10 +17,14 @@ import (
 // The index answers questions about many images. It holds nothing that notes and records do not say: it is brought up to
 // date before each question, and made anew when it is missing, damaged or of another version.
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed indexes.sql
+	indexes string
+)
 
-// schemaVersion goes up when schema.sql changes, or what is put into its tables.
+// schemaVersion goes up when schema.sql or indexes.sql changes, or what is put into the tables.
 const schemaVersion = 1
 
 // lazyDB is the index, opened when it is asked for.

@@ -1,14 +1,16 @@
 package index
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"brickyard/internal/store"
@@ -35,6 +37,9 @@ func (c *Catalog) refresh(db *sql.DB) error {
 	w := &indexWriter{c: c, tx: tx, statements: map[string]*sql.Stmt{}}
 	if err := w.update(stale); err != nil {
 		return fmt.Errorf("index: %w", err)
+	}
+	if _, err := tx.Exec(indexes); err != nil {
+		return err
 	}
 	return tx.Commit()
 }
@@ -222,27 +227,51 @@ func (w *indexWriter) compare(sh staleShard) ([]change, error) {
 // batchSize is how many notes are read before they are taken in.
 const batchSize = 512
 
-// apply reads what has changed, several notes at a time, and takes it in, in their order.
+// apply reads what has changed, many notes at a time, and takes in one lot while the next is read.
 func (w *indexWriter) apply(changes []change) error {
-	for batch := range slices.Chunk(changes, batchSize) {
-		var g errgroup.Group
-		g.SetLimit(2 * runtime.NumCPU())
-		for i := range batch {
-			g.Go(func() error { return w.c.readChange(&batch[i]) })
+	lots := slices.Collect(slices.Chunk(changes, batchSize))
+	read := make([]chan error, len(lots))
+	for i := range read {
+		read[i] = make(chan error, 1)
+	}
+	go func() {
+		for i, lot := range lots {
+			read[i] <- w.c.readChanges(lot)
 		}
-		if err := g.Wait(); err != nil {
-			return err
+	}()
+	var failed error
+	for i, lot := range lots {
+		if err := <-read[i]; err != nil || failed != nil { // whoever reads is waited for
+			failed = cmp.Or(failed, err)
+			continue
 		}
-		for _, ch := range batch {
-			if err := w.take(ch); err != nil {
-				return fmt.Errorf("%s %s: %w", ch.kind, ch.Key, err)
-			}
-			if w.c.each != nil && ch.kind == kindRecord {
-				w.c.each()
-			}
+		failed = w.takeAll(lot)
+		clear(lot)
+	}
+	return failed
+}
+
+// takeAll takes in changes that were read.
+func (w *indexWriter) takeAll(changes []change) error {
+	for _, ch := range changes {
+		if err := w.take(ch); err != nil {
+			return fmt.Errorf("%s %s: %w", ch.kind, ch.Key, err)
+		}
+		if w.c.each != nil && ch.kind == kindRecord {
+			w.c.each()
 		}
 	}
 	return nil
+}
+
+// readChanges reads what notes lead to, several at a time.
+func (c *Catalog) readChanges(changes []change) error {
+	var g errgroup.Group
+	g.SetLimit(2 * runtime.NumCPU())
+	for i := range changes {
+		g.Go(func() error { return c.readChange(&changes[i]) })
+	}
+	return g.Wait()
 }
 
 // readChange reads what a note leads to. One that can't be used is bad; one that went meanwhile is gone.
@@ -343,12 +372,24 @@ func (w *indexWriter) takeImage(ch change) error {
 	if err != nil {
 		return err
 	}
+	var rows []any
 	for i, l := range r.Layers {
 		layer, err := w.layer(l)
 		if err != nil {
 			return err
 		}
-		if _, err := w.exec("INSERT INTO image_layer VALUES (?, ?, ?)", id, i, layer); err != nil {
+		rows = append(rows, id, i, layer)
+	}
+	return w.insert("image_layer", 3, rows)
+}
+
+// insert adds rows of as many columns to a table, several with a statement.
+func (w *indexWriter) insert(table string, columns int, values []any) error {
+	const most = 32 // rows
+	for some := range slices.Chunk(values, most*columns) {
+		row := ", (?" + strings.Repeat(", ?", columns-1) + ")"
+		_, err := w.exec("INSERT OR IGNORE INTO "+table+" VALUES"+strings.Repeat(row, len(some)/columns)[1:], some...)
+		if err != nil {
 			return err
 		}
 	}
@@ -388,10 +429,11 @@ func (w *indexWriter) layer(l Layer) (int64, error) {
 func (w *indexWriter) packageSet(list []Package) (int64, error) {
 	h := sha256.New()
 	for i := range list {
-		list[i].Path, list[i].SHA256, list[i].Asked = "", "", false // which is another matter
-	}
-	if err := json.NewEncoder(h).Encode(list); err != nil {
-		return 0, err
+		p := &list[i]
+		p.Path, p.SHA256, p.Asked = "", "", false // which is another matter
+		for _, s := range []string{p.Name, p.Version, p.Arch, p.Source, p.SourceVersion, p.From} {
+			io.WriteString(h, s+"\x00")
+		}
 	}
 	sum := [sha256.Size]byte(h.Sum(nil))
 	if id := w.sets[sum]; id != 0 {
@@ -410,16 +452,15 @@ func (w *indexWriter) newPackageSet(sum []byte, list []Package) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	var rows []any
 	for _, p := range list {
 		id, err := w.pkg(p)
 		if err != nil {
 			return 0, err
 		}
-		if _, err := w.exec("INSERT OR IGNORE INTO packageset_package VALUES (?, ?)", set, id); err != nil {
-			return 0, err
-		}
+		rows = append(rows, set, id)
 	}
-	return set, nil
+	return set, w.insert("packageset_package", 2, rows)
 }
 
 // pkg is the id of a package.

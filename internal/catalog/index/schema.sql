@@ -5,7 +5,6 @@ CREATE TABLE note (
 	bad INTEGER NOT NULL, -- it can't be read, or what it leads to
 	PRIMARY KEY (kind, shard, key)
 ) WITHOUT ROWID;
-CREATE INDEX note_bad ON note (kind) WHERE bad;
 
 -- Digests are 32 bytes, times nanoseconds since 1970, 0 for none.
 CREATE TABLE image (
@@ -17,19 +16,11 @@ CREATE TABLE image (
 	size INTEGER NOT NULL, layers INTEGER NOT NULL, packages INTEGER NOT NULL,
 	packageset INTEGER NOT NULL
 );
-CREATE INDEX image_name ON image (name, baked);
-CREATE INDEX image_owner ON image (owner);
-CREATE INDEX image_lifecycle ON image (lifecycle);
-CREATE INDEX image_expires ON image (expires) WHERE expires > 0;
-CREATE INDEX image_parent ON image (parent) WHERE parent IS NOT NULL;
-CREATE INDEX image_packageset ON image (packageset);
 
 CREATE TABLE tag (ref TEXT PRIMARY KEY, image BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX tag_image ON tag (image);
 
 CREATE TABLE layer (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, tree BLOB NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE image_layer (image INTEGER, position INTEGER, layer INTEGER NOT NULL, PRIMARY KEY (image, position)) WITHOUT ROWID;
-CREATE INDEX image_layer_layer ON image_layer (layer);
 
 -- Many images have the very same packages.
 CREATE TABLE package (
@@ -38,4 +29,3 @@ CREATE TABLE package (
 );
 CREATE TABLE packageset (id INTEGER PRIMARY KEY, sum BLOB NOT NULL UNIQUE);
 CREATE TABLE packageset_package (packageset INTEGER, package INTEGER, PRIMARY KEY (packageset, package)) WITHOUT ROWID;
-CREATE INDEX packageset_package_package ON packageset_package (package);
