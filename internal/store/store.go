@@ -138,6 +138,11 @@ func (s *Store) Adopt(path string, d tree.Digest) error {
 // not gone on with is swept after a day.
 func (s *Store) Partial(name string) string { return s.path("tmp", "partial-"+name) }
 
+// Discard puts the blob d into the trash. Errors: ErrNotFound.
+func (s *Store) Discard(d tree.Digest) error {
+	return notFound(os.Rename(s.BlobPath(d), s.path("trash", "blob-"+d.Hex())), d)
+}
+
 // A Writer writes one blob. Close makes it count; Discard, which may always be called, does not.
 type Writer struct {
 	s    *Store

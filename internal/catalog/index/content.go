@@ -128,7 +128,7 @@ func (k *Contents) fill(ctx context.Context, c *Catalog, r Record, missing map[t
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		listing, err := c.store.Tree(r.Layers[i].Tree)
+		listing, err := c.Listing(r, i)
 		if err != nil {
 			return fmt.Errorf("image %s: listing of layer %d: %w", r.Image, i, err)
 		}
@@ -146,7 +146,7 @@ func (k *Contents) fill(ctx context.Context, c *Catalog, r Record, missing map[t
 			end += n
 			return err
 		}
-		if err := c.readLayer(desc, keep); err != nil {
+		if _, err := c.readLayer(desc, keep); err != nil {
 			return fmt.Errorf("image %s: layer %d: %w", r.Image, i, err)
 		}
 	}
@@ -165,14 +165,13 @@ func holdsAny(t tree.Tree, digests map[tree.Digest]bool) bool {
 	return false
 }
 
-func (c *Catalog) readLayer(desc ocispec.Descriptor, add func(string, *tree.Entry, io.Reader) error) error {
+func (c *Catalog) readLayer(desc ocispec.Descriptor, add func(string, *tree.Entry, io.Reader) error) (tree.Tree, error) {
 	r, err := c.OpenLayer(desc)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Close()
-	_, err = tarball.Read(r, tarball.Limits{}, add)
-	return err
+	return tarball.Read(r, tarball.Limits{}, add)
 }
 
 // Open opens the content of the regular file e. The caller closes it. A content that is not what e's

@@ -146,6 +146,8 @@ func (c *Catalog) fault(kind, key string) *NoteError {
 		if r, err = c.refOf(key); err == nil {
 			_, err = c.tag(r)
 		}
+	case kind == kindManifest:
+		_, err = c.heldBy(key)
 	case digestForm.MatchString(string(d)):
 		_, err = c.Record(d)
 	default:

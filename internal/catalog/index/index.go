@@ -1,9 +1,11 @@
 package index
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 
@@ -139,14 +141,52 @@ func (c *Catalog) Config(d tree.Digest) (ocispec.Image, error) {
 // Root returns the whole tree of an image: its layers on top of each other.
 func (c *Catalog) Root(r Record) (tree.Tree, error) {
 	root := tree.Tree{}
-	for i, l := range r.Layers {
-		t, err := c.store.Tree(l.Tree)
+	for i := range r.Layers {
+		t, err := c.Listing(r, i)
 		if err != nil {
 			return nil, fmt.Errorf("image %s: listing of layer %d: %w", r.Image, i, err)
 		}
 		root.Apply(t)
 	}
 	return root, nil
+}
+
+// kindListing is the kind of notes with the listings of layers that came from elsewhere; the key is the layer's digest.
+const kindListing = "listing"
+
+// Listing is the listing of the i-th layer of an image. That of a layer from elsewhere is made when it is first asked for.
+func (c *Catalog) Listing(r Record, i int) (tree.Tree, error) {
+	l := r.Layers[i]
+	if l.Tree != "" {
+		return c.store.Tree(l.Tree)
+	}
+	var listing tree.Digest
+	err := c.store.Cached(kindListing, l.Digest.Hex(), &listing)
+	if err == nil {
+		t, err := c.store.Tree(listing)
+		if !errors.Is(err, store.ErrNotFound) {
+			return t, err
+		}
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	m, err := c.Manifest(r.Image)
+	if err != nil {
+		return nil, err
+	}
+	t, err := c.readLayer(m.Layers[i], func(_ string, e *tree.Entry, r io.Reader) error {
+		h := sha256.New()
+		_, err := io.Copy(h, r)
+		e.Digest = sum(h)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if listing, err = c.store.PutTree(t); err == nil {
+		err = c.store.Remember(kindListing, l.Digest.Hex(), listing)
+	}
+	return t, err
 }
 
 // Document returns the manifest or configuration with the digest d as it is. Errors: [store.ErrNotFound],

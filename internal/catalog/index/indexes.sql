@@ -9,3 +9,7 @@ CREATE INDEX IF NOT EXISTS image_packageset ON image (packageset);
 CREATE INDEX IF NOT EXISTS tag_image ON tag (image);
 CREATE INDEX IF NOT EXISTS image_layer_layer ON image_layer (layer);
 CREATE INDEX IF NOT EXISTS packageset_package_package ON packageset_package (package);
+CREATE INDEX IF NOT EXISTS manifest_repo ON manifest (repo, subject);
+CREATE INDEX IF NOT EXISTS manifest_digest ON manifest (digest);
+CREATE INDEX IF NOT EXISTS image_config ON image (config);
+CREATE INDEX IF NOT EXISTS part_blob ON part (blob);

@@ -153,8 +153,8 @@ func Abs(p string) string {
 // trees reads the listings of all layers, and puts them on top of each other.
 func (c *Catalog) trees(r Record) (layers []tree.Tree, root tree.Tree, err error) {
 	root = tree.Tree{}
-	for i, l := range r.Layers {
-		t, err := c.store.Tree(l.Tree)
+	for i := range r.Layers {
+		t, err := c.Listing(r, i)
 		if err != nil {
 			return nil, nil, fmt.Errorf("image %s: listing of layer %d: %w", r.Image, i, err)
 		}

@@ -7,13 +7,14 @@ import (
 	"brickyard/internal/tree"
 )
 
-// A Record is what the catalogue knows of an image that was baked here. It is a blob of its own, beside
-// the image and never inside it: baking the same lock again gives the same image and another record.
+// A Record is what the catalogue knows of an image. It is a blob of its own, beside the image and never inside it: baking
+// the same lock again gives the same image and another record. That of an image from elsewhere has what the image says.
 type Record struct {
 	Image    tree.Digest `json:"image"` // manifest
 	Config   tree.Digest `json:"config"`
-	Name     string      `json:"name"` // of the recipe
-	Arch     string      `json:"arch"` // GOARCH, as in the OCI config
+	Name     string      `json:"name"`             // of the recipe
+	Origin   string      `json:"origin,omitempty"` // "" for what was baked here, else OriginPushed
+	Arch     string      `json:"arch"`             // GOARCH, as in the OCI config
 	Baked    time.Time   `json:"baked"`
 	By       string      `json:"by"`              // user@host
 	Seconds  float64     `json:"seconds"`         // how long the bake took
@@ -41,6 +42,9 @@ type Record struct {
 	Unconfigured []string `json:"unconfigured,omitempty"` // packages whose maintainer scripts did not run
 }
 
+// OriginPushed is the origin of what somebody pushed or imported.
+const OriginPushed = "pushed"
+
 // A Package is one installed package.
 type Package struct {
 	Name          string `json:"name"`
@@ -66,9 +70,9 @@ const (
 // A Layer is one layer of an image.
 type Layer struct {
 	DiffID   tree.Digest `json:"diff_id"`
-	Digest   tree.Digest `json:"digest"` // of the compressed blob
-	Size     int64       `json:"size"`   // bytes of the compressed blob
-	Tree     tree.Digest `json:"tree"`   // blob: its listing, see tree.Encode
+	Digest   tree.Digest `json:"digest"`        // of the compressed blob
+	Size     int64       `json:"size"`          // bytes of the compressed blob
+	Tree     tree.Digest `json:"tree,omitzero"` // blob: its listing, see tree.Encode; "" until somebody asks, of what came from elsewhere
 	Kind     string      `json:"kind"`
 	Packages []string    `json:"packages,omitempty"` // binary packages whose files are here, "name version"
 }

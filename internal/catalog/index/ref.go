@@ -148,6 +148,9 @@ func (c *Catalog) Tag(b *store.Batch, ref string, image tree.Digest, move bool, 
 	case err != nil && !errors.Is(err, store.ErrNotFound) && !move:
 		return err
 	}
+	if err := c.holdTagged(b, r.Name, image, by, now); err != nil {
+		return err
+	}
 	return b.Set(kindTag, r.key(), Tag{Ref: r.String(), Image: image, At: now.UTC(), By: by, Previous: old.Image})
 }
 
@@ -219,6 +222,30 @@ func (c *Catalog) Tags() ([]Tag, []*NoteError, error) {
 	}
 	slices.SortFunc(tags, func(a, b Tag) int { return cmp.Compare(a.Ref, b.Ref) })
 	return tags, damaged, nil
+}
+
+// TagsOf lists the tags of one name, sorted.
+func (c *Catalog) TagsOf(name string) ([]Tag, error) {
+	db, err := c.index()
+	if err != nil {
+		return nil, err
+	}
+	refs, err := texts(db, "SELECT ref FROM tag WHERE ref > ? AND ref < ? ORDER BY ref", name+":", name+";") // the next character
+	if err != nil {
+		return nil, err
+	}
+	var tags []Tag
+	for _, ref := range refs {
+		t, err := c.Tagged(ref)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // gone since
+		}
+		if err != nil {
+			return nil, err
+		}
+		tags = append(tags, t)
+	}
+	return tags, nil
 }
 
 // Resolve returns the digest of the image that ref names: a name:tag; a name, for name:latest; a digest

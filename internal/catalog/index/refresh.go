@@ -67,7 +67,7 @@ type staleShard struct {
 // stale lists the shards that are not as the index knows them.
 func (c *Catalog) stale(db *sql.DB) ([]staleShard, error) {
 	var stale []staleShard
-	for _, kind := range []string{kindRecord, kindTag} {
+	for _, kind := range []string{kindRecord, kindTag, kindManifest} {
 		shards, err := c.store.NoteShards(kind)
 		if err != nil {
 			return nil, err
@@ -187,6 +187,7 @@ type change struct {
 
 	record Record // of one of kindRecord
 	tag    Tag    // of one of kindTag
+	held   Held   // of one of kindManifest
 	bad    bool
 }
 
@@ -291,6 +292,8 @@ func (c *Catalog) readChange(ch *change) error {
 		if r, err = c.refOf(ch.Key); err == nil {
 			ch.tag, err = c.tag(r)
 		}
+	case kindManifest:
+		ch.held, err = c.heldBy(ch.Key)
 	}
 	if _, isBad := errors.AsType[*NoteError](err); isBad {
 		ch.bad, err = true, nil
@@ -312,10 +315,31 @@ func (w *indexWriter) take(ch change) error {
 	if err != nil {
 		return err
 	}
-	if ch.kind == kindTag {
+	switch ch.kind {
+	case kindTag:
 		return w.takeTag(ch)
+	case kindManifest:
+		return w.takeManifest(ch)
 	}
 	return w.takeImage(ch)
+}
+
+func (w *indexWriter) takeManifest(ch change) error {
+	_, err := w.exec("DELETE FROM manifest WHERE key = ?", ch.Key)
+	if err == nil {
+		_, err = w.exec("DELETE FROM part WHERE key = ?", ch.Key)
+	}
+	if err != nil || ch.gone || ch.bad {
+		return err
+	}
+	if _, err := w.exec("INSERT INTO manifest VALUES (?, ?, ?, ?)", ch.Key, ch.held.Repo, bytesOf(ch.held.Digest), bytesOf(ch.held.Subject)); err != nil {
+		return err
+	}
+	var rows []any
+	for _, p := range ch.held.Parts {
+		rows = append(rows, ch.Key, bytesOf(p))
+	}
+	return w.insert("part", 2, rows)
 }
 
 func (w *indexWriter) takeTag(ch change) error {
@@ -367,7 +391,7 @@ func (w *indexWriter) takeImage(ch change) error {
 	if err != nil {
 		return err
 	}
-	id, err := w.exec("INSERT INTO image VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", d, r.Name, r.Arch, r.Owner, r.Lifecycle, r.By,
+	id, err := w.exec("INSERT INTO image VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", d, bytesOf(r.Config), r.Name, r.Arch, r.Owner, r.Lifecycle, r.By,
 		nano(r.Baked), nano(r.Expires), bytesOf(r.Parent), r.Size(), len(r.Layers), len(r.Packages), set)
 	if err != nil {
 		return err

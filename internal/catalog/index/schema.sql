@@ -9,7 +9,7 @@ CREATE TABLE note (
 -- Digests are 32 bytes, times nanoseconds since 1970, 0 for none.
 CREATE TABLE image (
 	id INTEGER PRIMARY KEY,
-	digest BLOB NOT NULL UNIQUE,
+	digest BLOB NOT NULL UNIQUE, config BLOB,
 	name TEXT NOT NULL, arch TEXT NOT NULL, owner TEXT NOT NULL, lifecycle TEXT NOT NULL, by TEXT NOT NULL,
 	baked INTEGER NOT NULL, expires INTEGER NOT NULL,
 	parent BLOB, -- digest
@@ -19,7 +19,12 @@ CREATE TABLE image (
 
 CREATE TABLE tag (ref TEXT PRIMARY KEY, image BLOB NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE layer (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, tree BLOB NOT NULL, size INTEGER NOT NULL);
+-- What repositories have; key is that of its note.
+CREATE TABLE manifest (key TEXT PRIMARY KEY, repo TEXT NOT NULL, digest BLOB NOT NULL, subject BLOB) WITHOUT ROWID;
+
+CREATE TABLE part (key TEXT, blob BLOB, PRIMARY KEY (key, blob)) WITHOUT ROWID; -- of manifests that are no images
+
+CREATE TABLE layer (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, tree BLOB, size INTEGER NOT NULL);
 CREATE TABLE image_layer (image INTEGER, position INTEGER, layer INTEGER NOT NULL, PRIMARY KEY (image, position)) WITHOUT ROWID;
 
 -- Many images have the very same packages.

@@ -18,7 +18,7 @@ func (c *Catalog) Unpack(r Record) error {
 	}
 	for i, desc := range m.Layers {
 		if i < len(r.Layers) {
-			t, err := c.store.Tree(r.Layers[i].Tree)
+			t, err := c.Listing(r, i)
 			if err == nil && c.store.HasFiles(t) == nil {
 				continue
 			}

@@ -169,7 +169,7 @@ func (v *verification) layer(ctx context.Context, i int, desc ocispec.Descriptor
 	if tree.Digest(desc.Digest) != want.Digest || desc.Size != want.Size {
 		v.layerProblem(i, "", "the manifest names %s of %d bytes, the record %s of %d", desc.Digest, desc.Size, want.Digest, want.Size)
 	}
-	listing, err := v.c.store.Tree(want.Tree)
+	listing, err := v.c.Listing(v.r, i)
 	if err != nil {
 		v.layerProblem(i, "", "listing: %v", err)
 		listing = nil
