@@ -5,7 +5,9 @@
 package registry
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,11 +43,33 @@ func (r *Registry) Handler() http.Handler { return r.guard(r.open()) }
 func (r *Registry) open() http.Handler {
 	api := ociserver.New(r, &ociserver.Options{WriteError: writeError})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if strings.Contains(req.URL.Path, "/manifests/") {
-			req.Body = http.MaxBytesReader(w, req.Body, maxManifest+1)
+		if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") {
+			if err := bufferManifest(req); err != nil {
+				writeError(w, req, err)
+				return
+			}
+		}
+		if req.Header.Get("Content-Range") == "0-0" && req.ContentLength == 1 {
+			req.Header.Del("Content-Range") // which ociserver takes for nothing at all, and the beginning is what it takes when there is none
 		}
 		api.ServeHTTP(w, r.mountOrUpload(req))
 	})
+}
+
+// bufferManifest reads the body of a request, which may have as much as a manifest.
+func bufferManifest(req *http.Request) error {
+	data, err := io.ReadAll(io.LimitReader(req.Body, maxManifest+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxManifest {
+		return fmt.Errorf("%w: a manifest has %d bytes at most", ociregistry.ErrSizeInvalid, maxManifest)
+	}
+	if !json.Valid(data) {
+		return fmt.Errorf("%w: no JSON", ociregistry.ErrManifestInvalid)
+	}
+	req.Body = io.NopCloser(bytes.NewReader(data))
+	return nil
 }
 
 // mountOrUpload makes the beginning of an upload of a request to mount a blob that is not here: specification, "Mounting a
@@ -66,10 +90,10 @@ func (r *Registry) mountOrUpload(req *http.Request) *http.Request {
 }
 
 // writeError answers with an error.
-func writeError(w http.ResponseWriter, _ *http.Request, err error) {
+func writeError(w http.ResponseWriter, req *http.Request, err error) {
 	body, status := ociregistry.MarshalError(err)
-	if errors.Is(err, ociregistry.ErrUnsupported) {
-		status = http.StatusMethodNotAllowed // as the specification has it for deletions
+	if req.Method == http.MethodDelete && errors.Is(err, ociregistry.ErrUnsupported) {
+		status = http.StatusMethodNotAllowed // specification, "Deleting Blobs"
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
