@@ -26,10 +26,9 @@ func serveCmd(env *Env) *cobra.Command {
 		Short: "serve the images to OCI clients, and take in what they push",
 		Long: `Serve the catalogue as an OCI registry, until it is asked to end.
 
-Nobody gets in without a user's name and token: see brickyard help user. What is served to other machines is encrypted:
-name a certificate and its key, or another address than this machine's own is refused.`,
-		Example: `  brickyard user add ci --role push
-  brickyard serve
+Nobody gets in without a user's name and token, which "brickyard user add" makes. What is served to other
+machines is encrypted: without a certificate and its key, only addresses of this machine's own are taken.`,
+		Example: `  brickyard serve
   brickyard serve --listen :5000 --tls-cert cert.pem --tls-key key.pem`,
 		GroupID: groupMove,
 		Args:    cobra.NoArgs,

@@ -13,8 +13,12 @@ import (
 
 func userCmd(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "user",
-		Short:   "say who may use the registry",
+		Use:   "user",
+		Short: "say who may use the registry",
+		Long: `Say who may use the registry that "brickyard serve" serves.
+
+Roles: pull reads; push also adds images and moves tags; admin also takes away.`,
+		Example: "  brickyard user add ci --role push",
 		GroupID: groupMove,
 	}
 	cmd.AddCommand(userAddCmd(env), userListCmd(env), userRemoveCmd(env))
@@ -70,7 +74,10 @@ func userListCmd(env *Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "list the users of the registry",
-		Args:  cobra.NoArgs,
+		Long: `List the users of the registry: their roles, and since when and by whom they are there.
+Tokens are not listed, for nobody knows them.`,
+		Example: "  brickyard user list --json",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			s, err := env.store()
 			if err != nil {
@@ -96,8 +103,11 @@ func userListCmd(env *Env) *cobra.Command {
 func userRemoveCmd(env *Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove NAME",
-		Short: "take a user away; the token is worth nothing from then on",
-		Args:  cobra.ExactArgs(1),
+		Short: "take a user of the registry away",
+		Long: `Take a user of the registry away. The token is worth nothing from then on; what the user has pushed
+stays.`,
+		Example: "  brickyard user remove ci",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := env.store()
 			if err != nil {
