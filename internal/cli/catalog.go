@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"brickyard/internal/catalog/index"
 	"brickyard/internal/store"
@@ -32,11 +33,49 @@ func catalogCmd(env *Env) *cobra.Command {
 		Short: "look after the catalogue as a whole",
 		Long:  "Look after the catalogue as a whole.",
 		Example: `  brickyard catalog verify
-  brickyard catalog verify --repair`,
+  brickyard catalog verify --repair
+  brickyard catalog reindex`,
 		GroupID: groupAsk,
 	}
-	cmd.AddCommand(env.asRoot(catalogVerifyCmd(env)))
+	cmd.AddCommand(env.asRoot(catalogVerifyCmd(env)), catalogReindexCmd(env))
 	return cmd
+}
+
+// reindexJSON is what "catalog reindex --json" prints.
+type reindexJSON struct {
+	Images  int     `json:"images"`
+	Seconds float64 `json:"seconds"`
+}
+
+func catalogReindexCmd(env *Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reindex",
+		Short: "make the index of the catalogue anew",
+		Long: `Make the index, by which images are listed and looked for, anew from the records of the images.
+
+It is kept up to date by itself, and made anew when it is missing or damaged. This is for who doubts it.`,
+		Example: "  brickyard catalog reindex",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := env.store()
+			if err != nil {
+				return err
+			}
+			start := time.Now()
+			bar := env.progress().Stage("reindex", 0, unitItems)
+			n, err := env.catalogOf(s).Reindex(func() { bar.Add(1) })
+			if err != nil {
+				return err
+			}
+			bar.Done()
+			took := time.Since(start)
+			if env.json {
+				return env.printJSON(reindexJSON{n, took.Seconds()})
+			}
+			_, err = fmt.Fprintf(env.Stdout, "%s in %s\n", count(n, "image"), span(took))
+			return err
+		},
+	}
 }
 
 func catalogVerifyCmd(env *Env) *cobra.Command {
@@ -63,7 +102,7 @@ Exits with 13 when anything is damaged or missing.`,
 			return err
 		}
 		bar := env.progress().Stage("verify", 0, unitBytes)
-		c, err := s.Verify(cmd.Context(), []string{"record", "tag", "image"}, bar.Add)
+		c, err := s.Verify(cmd.Context(), []string{"record", "tag", "image", "manifest"}, bar.Add)
 		if err != nil {
 			return err
 		}

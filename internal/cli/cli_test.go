@@ -520,3 +520,14 @@ func TestManPages(t *testing.T) {
 		}
 	})
 }
+
+func TestCatalogReindex(t *testing.T) {
+	home, _, _, _ := webHome(t)
+	before, _, _ := by(t, home, "images", "--json")
+	if stdout, stderr, code := by(t, home, "catalog", "reindex"); code != 0 || !strings.HasPrefix(stdout, "3 images in ") {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	if after, _, code := by(t, home, "images", "--json"); code != 0 || after != before {
+		t.Errorf("exit code %d, images\n%s\nwant\n%s", code, after, before)
+	}
+}
