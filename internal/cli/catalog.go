@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"brickyard/internal/catalog/index"
 	"brickyard/internal/store"
 
 	"github.com/spf13/cobra"
@@ -112,7 +111,7 @@ Exits with 13 when anything is damaged or missing.`,
 				return err
 			}
 		}
-		_, unread, err := env.catalogOf(s).Images(index.Filter{})
+		unread, err := env.catalogOf(s).Damaged()
 		if err != nil {
 			return err
 		}

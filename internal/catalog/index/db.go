@@ -45,24 +45,36 @@ func (c *Catalog) Close() error {
 
 var errClosed = errors.New("the catalogue is closed")
 
-// index is the index, up to date.
+// index is the index, up to date. One that is unsound is made anew; one that can't be written is made in memory.
 func (c *Catalog) index() (*sql.DB, error) {
 	c.lazy.once.Do(func() { c.lazy.db, c.lazy.err = c.openIndex() })
 	if c.lazy.err != nil {
 		return nil, c.lazy.err
 	}
 	err := c.refresh(c.lazy.db)
-	if !unsound(err) {
+	if err == nil || !unsound(err) && !unwritable(err) {
 		return c.lazy.db, err
 	}
-	err = errors.Join(c.lazy.db.Close(), c.dropIndex())
-	if err == nil {
-		c.lazy.db, err = c.openIndex()
+	if cerr := c.lazy.db.Close(); cerr != nil && !unwritable(err) {
+		return nil, errors.Join(err, cerr)
 	}
-	if err == nil {
-		err = c.refresh(c.lazy.db)
+	if unwritable(err) {
+		c.lazy.db, c.lazy.err = openDB(inMemory)
+	} else if c.lazy.err = c.dropIndex(); c.lazy.err == nil {
+		c.lazy.db, c.lazy.err = c.openIndex()
 	}
-	return c.lazy.db, err
+	if c.lazy.err != nil {
+		return nil, c.lazy.err
+	}
+	return c.lazy.db, c.refresh(c.lazy.db)
+}
+
+// inMemory is the name of an index that nobody else has.
+const inMemory = ":memory:"
+
+// unwritable says whether an index can't be written where it is: the disk is full, say, or another's.
+func unwritable(err error) bool {
+	return isCode(err, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 }
 
 // indexPath is the file of the index. Others with its name and an ending belong to it.
@@ -81,7 +93,7 @@ func (c *Catalog) dropIndex() error {
 func (c *Catalog) openIndex() (*sql.DB, error) {
 	path := c.indexPath()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return openDB(":memory:")
+		return openDB(inMemory)
 	}
 	file := (&url.URL{Scheme: "file", Path: path}).String()
 	db, err := openDB(file)
@@ -93,8 +105,8 @@ func (c *Catalog) openIndex() (*sql.DB, error) {
 			return nil, err
 		}
 		return openDB(file)
-	case isCode(err, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-		return openDB(":memory:")
+	case unwritable(err):
+		return openDB(inMemory)
 	}
 	return nil, err
 }

@@ -29,6 +29,10 @@ type Image struct {
 	Size      int64 // bytes of the blobs of all layers
 	Layers    int
 	Packages  int
+	Alike     int64  // images with the same number have the very same packages
+	Origin    string // as in Record
+
+	id int64 // in the index
 }
 
 // Expired says whether the image's time is over.
@@ -132,6 +136,23 @@ func (c *Catalog) damaged(db *sql.DB) ([]*NoteError, error) {
 	for _, ch := range bad {
 		if e := c.fault(ch.kind, ch.Key); e != nil {
 			damaged = append(damaged, e)
+		}
+	}
+	return damaged, nil
+}
+
+// Damaged reads all notes, and what they lead to, and says what is wrong with them.
+func (c *Catalog) Damaged() ([]*NoteError, error) {
+	var damaged []*NoteError
+	for _, kind := range []string{kindTag, kindRecord, kindManifest} {
+		keys, err := c.store.Notes(kind)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			if e := c.fault(kind, key); e != nil {
+				damaged = append(damaged, e)
+			}
 		}
 	}
 	return damaged, nil
@@ -261,7 +282,7 @@ func (q *query) images(db *sql.DB) ([]Image, error) {
 	if len(q.where) > 0 {
 		where = strings.Join(q.where, " AND ")
 	}
-	rows, err := db.Query("SELECT digest, name, arch, owner, lifecycle, by, baked, expires, parent, size, layers, packages FROM image WHERE "+
+	rows, err := db.Query("SELECT digest, name, arch, owner, lifecycle, by, baked, expires, parent, size, layers, packages, packageset, origin, id FROM image WHERE "+
 		where+" ORDER BY name, baked DESC, digest", q.args...)
 	if err != nil {
 		return nil, err
@@ -273,7 +294,7 @@ func (q *query) images(db *sql.DB) ([]Image, error) {
 	err = each(rows, func() {
 		im.Digest, im.Parent, im.Baked, im.Expires = digest(d), digest(parent), moment(baked), moment(expires)
 		images = append(images, im)
-	}, &d, &im.Name, &im.Arch, &im.Owner, &im.Lifecycle, &im.By, &baked, &expires, &parent, &im.Size, &im.Layers, &im.Packages)
+	}, &d, &im.Name, &im.Arch, &im.Owner, &im.Lifecycle, &im.By, &baked, &expires, &parent, &im.Size, &im.Layers, &im.Packages, &im.Alike, &im.Origin, &im.id)
 	if err != nil {
 		return nil, err
 	}
@@ -308,4 +329,53 @@ func addTags(db *sql.DB, images []Image) error {
 			im.Tags = append(im.Tags, ref)
 		}
 	}, &ref, &image)
+}
+
+// A LayerUse says which images have a layer.
+type LayerUse struct {
+	Digest tree.Digest
+	Tree   tree.Digest // its listing, "" until somebody asked for it
+	Size   int64       // bytes of its blob
+	Images []int       // places in the list of images
+}
+
+// LayerUses lists the layers of images, which Images has listed, all of them.
+func (c *Catalog) LayerUses(images []Image) ([]LayerUse, error) {
+	db, err := c.index()
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[int64]int, len(images))
+	for i, im := range images {
+		at[im.id] = i
+	}
+	rows, err := db.Query("SELECT id, digest, tree, size FROM layer")
+	if err != nil {
+		return nil, err
+	}
+	var uses []LayerUse
+	place := map[int64]int{}
+	var id int64
+	var d, t []byte
+	var u LayerUse
+	err = each(rows, func() {
+		place[id] = len(uses)
+		uses = append(uses, LayerUse{Digest: digest(d), Tree: digest(t), Size: u.Size})
+	}, &id, &d, &t, &u.Size)
+	if err != nil {
+		return nil, err
+	}
+	if rows, err = db.Query("SELECT image, layer FROM image_layer ORDER BY image"); err != nil {
+		return nil, err
+	}
+	var layer int64
+	err = each(rows, func() {
+		if i, ok := at[id]; ok {
+			u := &uses[place[layer]]
+			if n := len(u.Images); n == 0 || u.Images[n-1] != i { // an image may have a layer twice
+				u.Images = append(u.Images, i)
+			}
+		}
+	}, &id, &layer)
+	return slices.DeleteFunc(uses, func(u LayerUse) bool { return len(u.Images) == 0 }), err
 }

@@ -391,8 +391,8 @@ func (w *indexWriter) takeImage(ch change) error {
 	if err != nil {
 		return err
 	}
-	id, err := w.exec("INSERT INTO image VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", d, bytesOf(r.Config), r.Name, r.Arch, r.Owner, r.Lifecycle, r.By,
-		nano(r.Baked), nano(r.Expires), bytesOf(r.Parent), r.Size(), len(r.Layers), len(r.Packages), set)
+	id, err := w.exec("INSERT INTO image VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", d, bytesOf(r.Config), r.Name, r.Arch, r.Owner, r.Lifecycle, r.By,
+		nano(r.Baked), nano(r.Expires), bytesOf(r.Parent), r.Size(), len(r.Layers), len(r.Packages), set, r.Origin)
 	if err != nil {
 		return err
 	}

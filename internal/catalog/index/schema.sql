@@ -14,7 +14,7 @@ CREATE TABLE image (
 	baked INTEGER NOT NULL, expires INTEGER NOT NULL,
 	parent BLOB, -- digest
 	size INTEGER NOT NULL, layers INTEGER NOT NULL, packages INTEGER NOT NULL,
-	packageset INTEGER NOT NULL
+	packageset INTEGER NOT NULL, origin TEXT NOT NULL
 );
 
 CREATE TABLE tag (ref TEXT PRIMARY KEY, image BLOB NOT NULL) WITHOUT ROWID;
