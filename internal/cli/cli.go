@@ -160,7 +160,7 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 	)
 	root.AddCommand(
 		lockCmd(env), bakeCmd(env), env.asRoot(runCmd(env)), schemaCmd(env),
-		imagesCmd(env), inspectCmd(env), filesCmd(env), catCmd(env), ownerCmd(env), historyCmd(env), diffCmd(env), verifyCmd(env), catalogCmd(env),
+		imagesCmd(env), inspectCmd(env), filesCmd(env), catCmd(env), ownerCmd(env), historyCmd(env), diffCmd(env), sprawlCmd(env), verifyCmd(env), catalogCmd(env),
 		tagCmd(env), untagCmd(env), exportCmd(env), serveCmd(env), userCmd(env),
 		versionCmd(env), manCmd(env), exitCodesTopic(),
 	)

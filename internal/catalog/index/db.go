@@ -1,8 +1,10 @@
 package index
 
 import (
+	"crypto/sha256"
 	"database/sql"
 	_ "embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/url"
@@ -24,8 +26,14 @@ var (
 	indexes string
 )
 
-// schemaVersion goes up when schema.sql or indexes.sql changes, or what is put into the tables.
-const schemaVersion = 1
+// indexFormat goes up when other things are put into the tables.
+const indexFormat = "1"
+
+// schemaVersion stands for the tables, and what is put into them.
+var schemaVersion = func() int32 {
+	sum := sha256.Sum256([]byte(indexFormat + schema + indexes))
+	return int32(binary.BigEndian.Uint32(sum[:])>>1 | 1) // 0 is that of a new database
+}()
 
 // lazyDB is the index, opened when it is asked for.
 type lazyDB struct {
@@ -118,7 +126,7 @@ func openDB(name string) (*sql.DB, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1) // one at a time is fast enough, and an index in memory is its connection's own
-	var version int
+	var version int32
 	err = db.QueryRow("PRAGMA user_version").Scan(&version)
 	if err == nil && version == 0 {
 		err = makeTables(db)
@@ -138,7 +146,7 @@ func makeTables(db *sql.DB) error {
 		return err
 	}
 	defer tx.Rollback()
-	var version int
+	var version int32
 	if err := tx.QueryRow("PRAGMA user_version").Scan(&version); err != nil || version == schemaVersion {
 		return err
 	}
