@@ -40,7 +40,7 @@ func testCrash(t *testing.T, first *bakery, want string) {
 	args := []string{"-v", "bake", "recipe.yaml", "-t", "small:1", "--move"}
 	c := tally{Test: "kill", Stages: map[string]int{}}
 	spans := make([]time.Duration, len(moments)) // from the beginning of the stage to the latest moment; what comes too late makes it shorter
-	wanted := rounds(t, 10)
+	wanted := rounds(t, 6)
 	var turn []int // of moments, each one in its turn, until it hits
 	for try := 0; c.Times < wanted && try < 10*wanted; try++ {
 		if try == 0 {
