@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -65,9 +66,7 @@ func (b *bench) ask(as Role, method, path string, header http.Header, body []byt
 	if err != nil {
 		b.Fatal(err)
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	if as != "" {
 		req.SetBasicAuth(string(as), b.token[as])
 	}

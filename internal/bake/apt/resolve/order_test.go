@@ -62,7 +62,8 @@ func TestTiesLikeApt(t *testing.T) {
 	for _, fill := range []int{0, 60} {
 		for i := range 5 {
 			name := func(which string) string { return fmt.Sprintf("%c-%s", 'a'+5*i, which) }
-			text := strings.NewReplacer("FIRST", name("first"), "SECOND", name("second"), "THIRD", name("third")).Replace(`Package: all
+			var text strings.Builder
+			text.WriteString(strings.NewReplacer("FIRST", name("first"), "SECOND", name("second"), "THIRD", name("third")).Replace(`Package: all
 Version: 1
 Depends: FIRST | other1, SECOND | other2, THIRD | other3
 
@@ -88,13 +89,13 @@ Version: 1
 
 Package: other3
 Version: 1
-`)
+`))
 			for j := range fill {
-				text += fmt.Sprintf("\nPackage: filler-%d\nVersion: 1\n", j*7)
+				fmt.Fprintf(&text, "\nPackage: filler-%d\nVersion: 1\n", j*7)
 			}
 			o := newOracle(t)
-			o.serve(t, index(text))
-			u := universe(t, text)
+			o.serve(t, index(text.String()))
+			u := universe(t, text.String())
 			r := Request{Ask: asks("all")}
 			compare(t, u, o, r)
 			stayed[strings.Contains(outcome(Resolve(u, r)), "-first")]++
