@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -32,12 +33,13 @@ var known = []struct {
 	{"Unlicense", []string{"This is free and unencumbered software"}},
 	{"CC0-1.0", []string{"CC0 1.0 Universal"}},
 	{"0BSD", []string{"Permission to use, copy, modify, and distribute"}},
+	{"blessing", []string{"dedicated to the public domain"}}, // SQLite's
 }
 
 // permissive are those that ask for nothing but their notice.
 var permissive = map[string]bool{
 	"Apache-2.0": true, "BSD-2-Clause": true, "BSD-3-Clause": true, "ISC": true, "MIT": true, "MIT-0": true,
-	"Unlicense": true, "CC0-1.0": true, "0BSD": true,
+	"Unlicense": true, "CC0-1.0": true, "0BSD": true, "blessing": true,
 }
 
 func main() {
@@ -106,6 +108,10 @@ func modules(dir string) ([]module, error) {
 	}
 }
 
+// notOfCode end the names of files that say nothing of the code we take: licences of documents and pictures, code, and lists of
+// what the modules have that a module depends on, which are looked at themselves.
+var notOfCode = []string{".docs", "-LOGO", ".go", "-3RD-PARTY.md"}
+
 // licence names the licence that the files of the module in dir hold; of several, one that is not
 // permissive goes first.
 func licence(dir string) (string, error) {
@@ -116,8 +122,8 @@ func licence(dir string) (string, error) {
 			return "", err
 		}
 		for _, f := range files {
-			if strings.HasSuffix(f, ".docs") || strings.HasSuffix(f, ".go") {
-				continue // of the documents, which we don't take; and code
+			if slices.ContainsFunc(notOfCode, func(end string) bool { return strings.HasSuffix(f, end) }) {
+				continue
 			}
 			text, err := os.ReadFile(f)
 			if err != nil {
