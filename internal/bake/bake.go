@@ -94,6 +94,9 @@ type Baker struct {
 	Keep     string    // directory that takes the root in which a program failed; "" for none
 	Fetch    func(ctx context.Context, debs []recipe.LockedDeb, urls []recipe.LockedURL) error
 	Progress func(stage string, total int64) (add func(n int64), done func())
+	// Record, if not nil, returns notes about an image that was made now, to be written at the same moment as those of the bake;
+	// written is called when they are, or will never be. With an error, the image is there without them.
+	Record func(*Image) (notes *store.Batch, written func() error, err error)
 }
 
 // A StaleLockError means that recipe.lock does not fit the recipe.
@@ -235,7 +238,15 @@ func (w *work) attempt(ctx context.Context, key string) (*Image, error) {
 		img.Fresh = true
 		err = errors.Join(w.note("bake", key, img), w.note(kindImage, img.Manifest.Hex(), img))
 	}
-	cerr := w.batch.Commit()
+	written := func() error { return nil }
+	if err == nil && w.Record != nil {
+		notes, done, rerr := w.Record(img)
+		if err = rerr; err == nil {
+			w.batch.Join(notes)
+			written = done
+		}
+	}
+	cerr := errors.Join(w.batch.Commit(), written())
 	if err == nil && cerr == nil {
 		err = builder.Settle()
 	}

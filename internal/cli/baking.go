@@ -223,6 +223,9 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	if err := b.warnTaken(baker, r, lock, base, tags); err != nil {
 		return nil, err
 	}
+	baker.Record = func(img *bake.Image) (*store.Batch, func() error, error) {
+		return b.record(ctx, r, img, base, warnings, time.Since(start), tags)
+	}
 	img, err := baker.Bake(ctx, r, lock, base)
 	if err != nil {
 		return nil, err
@@ -230,13 +233,15 @@ func (b *baking) bake(ctx context.Context, r *recipe.Recipe, tags []bakeTag) (*b
 	if len(img.Unconfigured) > 0 && img.Fresh && r.Scripts != recipe.ScriptsNone {
 		b.env.warn("%s: without dpkg in the image, the maintainer scripts of these did not run: %s", r.Path, strings.Join(img.Unconfigured, ", "))
 	}
-	if err := b.record(r, img, base, warnings, time.Since(start), tags); err != nil {
-		return nil, err
+	if img.Fresh {
+		return img, nil
 	}
-	if !img.Fresh {
-		b.env.say("%s: already baked, nothing to do", r.Path)
+	b.env.say("%s: already baked, nothing to do", r.Path)
+	notes, written, err := b.record(ctx, r, img, base, warnings, time.Since(start), tags)
+	if err == nil {
+		err = errors.Join(notes.Commit(), written())
 	}
-	return img, nil
+	return img, err
 }
 
 // warnTaken says, before a bake that may take long, which names its image will be refused unless it comes to the one
@@ -284,30 +289,29 @@ type bakeTag struct {
 	move bool
 }
 
-// record puts an image and its names into the catalogue, all or nothing. An image that has a record
-// keeps it.
-func (b *baking) record(r *recipe.Recipe, img *bake.Image, base *bake.Base, warnings []string, took time.Duration, tags []bakeTag) error {
-	batch := b.store.Batch()
+// record makes the notes that put an image and its names into the catalogue, all or nothing. An image that has a record keeps
+// it, unless it was made now. written is to be called when the notes are: until then nobody else changes names.
+func (b *baking) record(ctx context.Context, r *recipe.Recipe, img *bake.Image, base *bake.Base, warnings []string, took time.Duration, tags []bakeTag) (notes *store.Batch, written func() error, err error) {
+	notes = b.store.Batch()
 	if img.Fresh || !b.catalog.Has(img.Manifest) {
 		rec, err := b.newRecord(r, img, base, warnings, took)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		if err := b.catalog.Add(batch, rec); err != nil {
-			return err
+		if err := b.catalog.Add(notes, rec); err != nil {
+			return nil, nil, err
 		}
 	}
-	unlock, err := b.catalog.Lock(context.Background(), nil)
+	unlock, err := b.catalog.Lock(context.WithoutCancel(ctx), nil)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer unlock()
 	for _, t := range tags {
-		if err := b.catalog.Tag(batch, t.ref, img.Manifest, t.move, b.env.who(), time.Now()); err != nil {
-			return err
+		if err := b.catalog.Tag(notes, t.ref, img.Manifest, t.move, b.env.who(), time.Now()); err != nil {
+			return nil, nil, errors.Join(err, unlock())
 		}
 	}
-	return batch.Commit()
+	return notes, unlock, nil
 }
 
 func (b *baking) newRecord(r *recipe.Recipe, img *bake.Image, base *bake.Base, warnings []string, took time.Duration) (index.Record, error) {

@@ -212,6 +212,12 @@ func (b *Batch) Set(kind, key string, v any) error {
 	return nil
 }
 
+// Join adds the notes of another batch, which is empty then.
+func (b *Batch) Join(other *Batch) {
+	b.notes = append(b.notes, other.notes...)
+	other.notes = nil
+}
+
 // Commit writes everything that was put in the store so far to disk, and then the notes: whoever
 // reads a note after a crash finds all that it speaks of. Each note is the old or the new.
 func (b *Batch) Commit() error {
