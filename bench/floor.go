@@ -178,7 +178,8 @@ func (b *bench) decompressAll() error {
 	return nil
 }
 
-func (b *bench) blob(sha256 string) string { return b.path("cold/blobs/sha256/" + sha256) }
+// blob is a package or a layer of an image of the seed. In other homes the page is another, and so is its layer.
+func (b *bench) blob(sha256 string) string { return b.path("seed/blobs/sha256/" + sha256) }
 
 func (b *bench) hashAll() error {
 	img := b.images["web"]

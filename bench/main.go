@@ -41,7 +41,6 @@ type bench struct {
 	images  map[string]image // by the name of their recipe, as they are in the seed
 	repo    string           // directory with the packages of web, for apt
 	builder []string         // environment that chooses docker's builder
-	buried  int              // directories in gone
 	spent   []*subject
 	rows    []row
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -162,9 +161,14 @@ func (b *bench) linkPackages(home string, pkgs []pkg) error {
 // bury puts what a run has made out of the way. It is taken away when all is measured: ext4 looks at every inode that
 // went in the last minutes before it makes another, which can double the time of the next run.
 func (b *bench) bury(path string) error {
-	b.buried++
-	grave := b.path("gone")
-	err := errors.Join(os.MkdirAll(grave, 0o755), os.Rename(path, filepath.Join(grave, strconv.Itoa(b.buried))))
+	if err := os.MkdirAll(b.path("gone"), 0o755); err != nil {
+		return err
+	}
+	grave, err := os.MkdirTemp(b.path("gone"), "")
+	if err != nil {
+		return err
+	}
+	err = os.Rename(path, filepath.Join(grave, "it"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
