@@ -203,3 +203,20 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// A pattern may fit more names than an SQL statement may have terms.
+func TestManyNames(t *testing.T) {
+	s, _, web, _ := web(t)
+	c, b := index.New(s), s.Batch()
+	defer c.Close()
+	for i := range 1500 {
+		must(t, c.Tag(b, fmt.Sprintf("many-%d:1", i), web.Image, true, "ann@forge", time.Now()))
+	}
+	must(t, b.Commit())
+	for glob, want := range map[string]int{"many-*": 1, "many-1499": 1, "many-1500": 0, "*": 3} {
+		images, _, err := c.Images(index.Filter{Names: []string{glob}})
+		if err != nil || len(images) != want {
+			t.Errorf("%s: %d images, %v; want %d", glob, len(images), err, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -227,30 +228,31 @@ func (q *query) named(db *sql.DB, globs []string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if fits(name) {
-			or("name = ?", name)
-		}
-	}
+	or("name IN (SELECT value FROM json_each(?))", list(names, fits))
 	refs, err := texts(db, "SELECT ref FROM tag")
 	if err != nil {
 		return err
 	}
-	for _, ref := range refs {
-		if name, _, _ := strings.Cut(ref, ":"); fits(ref) || fits(name) {
-			or("digest = (SELECT image FROM tag WHERE ref = ?)", ref)
-		}
-	}
+	or("digest IN (SELECT image FROM tag WHERE ref IN (SELECT value FROM json_each(?)))", list(refs, func(ref string) bool {
+		name, _, _ := strings.Cut(ref, ":")
+		return fits(ref) || fits(name)
+	}))
 	for _, g := range globs {
 		if from, to, ok := digestRange(g); ok {
 			or("digest BETWEEN ? AND ?", from, to)
 		}
 	}
-	if len(ors) == 0 {
-		or("0")
-	}
 	q.and("("+strings.Join(ors, " OR ")+")", args...)
 	return nil
+}
+
+// list is a JSON array of those texts that are wanted: one argument, however many there are.
+func list(texts []string, wanted func(string) bool) string {
+	data, err := json.Marshal(slices.DeleteFunc(texts, func(s string) bool { return !wanted(s) }))
+	if err != nil {
+		panic(err) // texts
+	}
+	return string(data)
 }
 
 // digestRange are the first and the last digest that begin with the digits of s.

@@ -185,9 +185,9 @@ type change struct {
 	store.NoteFile
 	gone bool
 
-	record Record // of one of kindRecord
-	tag    Tag    // of one of kindTag
-	held   Held   // of one of kindManifest
+	record *Record // of one of kindRecord
+	tag    *Tag    // of one of kindTag
+	held   *Held   // of one of kindManifest
 	bad    bool
 }
 
@@ -285,15 +285,18 @@ func (c *Catalog) readChange(ch *change) error {
 	case kindRecord:
 		d := tree.Digest("sha256:" + ch.Key)
 		if ch.bad = !digestForm.MatchString(string(d)); !ch.bad {
-			ch.record, err = c.Record(d)
+			ch.record = new(Record)
+			*ch.record, err = c.Record(d)
 		}
 	case kindTag:
 		var r Ref
 		if r, err = c.refOf(ch.Key); err == nil {
-			ch.tag, err = c.tag(r)
+			ch.tag = new(Tag)
+			*ch.tag, err = c.tag(r)
 		}
 	case kindManifest:
-		ch.held, err = c.heldBy(ch.Key)
+		ch.held = new(Held)
+		*ch.held, err = c.heldBy(ch.Key)
 	}
 	if _, isBad := errors.AsType[*NoteError](err); isBad {
 		ch.bad, err = true, nil
