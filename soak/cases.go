@@ -46,7 +46,12 @@ func (s *soak) runPart(p part, only *regexp.Regexp) (failed []string, err error)
 		o, done := s.kept(p, c)
 		if !done || s.again {
 			if o, err = s.runCase(p, c); err != nil {
-				return nil, fmt.Errorf("%s: %w", c.id, err)
+				if s.ctx.Err() != nil || errors.Is(err, errProof) {
+					return nil, fmt.Errorf("%s: %w", c.id, err)
+				}
+				failed = append(failed, p.name+"/"+c.id)
+				say("%s %d/%d  %-26s NOT OK: %v", p.name, i+1, len(cases), c.id, err)
+				continue
 			}
 		}
 		verdict := "ok"

@@ -102,7 +102,7 @@ func webServers() []subject {
 			files:   map[string]string{"/srv/index.html": page},
 			command: []string{"/bin/busybox", "httpd", "-f", "-h", "/srv"},
 			ask:     get("80", "/", 200, "Just enough"),
-			note:    "no shell, no dpkg: one program",
+			note:    "no /bin/sh, no dpkg: one program",
 		},
 	}
 }

@@ -64,7 +64,7 @@ func (s *soak) measureJeos(c jeosCase) (*jeosFound, error) {
 	if err := errors.Join(remove(dir), os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "recipe.yaml"), []byte(c.Recipe), 0o644)); err != nil {
 		return nil, err
 	}
-	ours := caller{s: s, home: filepath.Join(s.dir, "jeos", "home"), dir: dir}
+	ours := caller{s: s, home: s.ownHome("jeos"), dir: dir}
 	if _, err := ours.call("lock", "recipe.yaml"); err != nil {
 		return nil, err
 	}

@@ -60,6 +60,9 @@ type caller struct {
 	env  []string // added to ours
 }
 
+// ownHome is a home of a part for this very program: what another one has unpacked and configured proves nothing of it.
+func (s *soak) ownHome(part string) string { return filepath.Join(s.dir, part, "home-"+s.sum[:12]) }
+
 // command is the program, to be started.
 func (c caller) command(args ...string) *exec.Cmd {
 	argv := append(append([]string{}, c.wrap...), c.s.program, "--home", c.home, "--quiet")
