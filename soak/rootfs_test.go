@@ -29,7 +29,8 @@ func TestCompareRoots(t *testing.T) {
 		{"missing", func(m map[string]rootEntry) { delete(m, "a") }, "only we have /a", ""},
 		{"more", func(m map[string]rootEntry) { m["b"] = file("1") }, "only mmdebstrap has /b", ""},
 		{"a device", func(m map[string]rootEntry) { m["dev/null"] = file("") }, "", "/dev"},
-		{"cleaned", func(m map[string]rootEntry) { m["log"] = file("") }, "", "a log"},
+		{"cleaned", func(m map[string]rootEntry) { m["var/log/x"] = file("") }, "", "a log"},
+		{"cleaned, and it should not have been", func(m map[string]rootEntry) { m["etc/shadow"] = file("") }, "only mmdebstrap has /etc/shadow", ""},
 		{"another order and other ids", func(m map[string]rootEntry) {
 			m["etc/passwd"] = passwd("root:x:0:0::/root:/bin/sh\ny:x:100:101::/:/bin/sh\nx:x:101:102::/:/bin/sh\n")
 		}, "", ""},
@@ -40,7 +41,7 @@ func TestCompareRoots(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			theirs := same()
 			tt.change(theirs)
-			differences, excused := compareRoots(same(), theirs, map[string]string{"log": "a log"})
+			differences, excused := compareRoots(same(), theirs, map[string]string{"var/log/x": "a log", "etc/shadow": "a mistake"})
 			if len(differences) > 1 || (len(differences) == 1) != (tt.want != "") || tt.want != "" && !strings.HasPrefix(differences[0], tt.want) {
 				t.Errorf("differences %q, want %q", differences, tt.want)
 			}
