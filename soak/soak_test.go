@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ func TestGoesOnWhereItWas(t *testing.T) {
 	s := &soak{options: options{dir: t.TempDir()}, ctx: t.Context(), sum: "one"}
 	var ran []string
 	broken, verdict, definition := "b", true, 1
+	fault := fmt.Errorf("%w: the disk is full", errProof)
 	p := part{name: "p", cases: func(*soak) ([]testCase, error) {
 		var out []testCase
 		for _, id := range []string{"a", "b", "c"} {
@@ -27,7 +29,7 @@ func TestGoesOnWhereItWas(t *testing.T) {
 			out = append(out, testCase{id, def, func() (any, bool, error) {
 				ran = append(ran, id)
 				if id == broken {
-					return nil, false, errors.New("the disk is full")
+					return nil, false, fault
 				}
 				return id, id != "c" || verdict, nil
 			}})
@@ -56,6 +58,8 @@ func TestGoesOnWhereItWas(t *testing.T) {
 	expect("another seed", []string{"a", "b", "c"}, nil, false)
 	s.again = true
 	expect("all again", []string{"a", "b", "c"}, nil, false)
+	broken, fault = "b", errors.New("brickyard bake: exit status 1")
+	expect("a fault of the program stops only its case", []string{"a", "b", "c"}, []string{"p/b"}, false)
 }
 
 // A page keeps the section of a part that is not done, and gets a new one of a part that is.
