@@ -120,14 +120,7 @@ func (s *soak) bakeElsewhere(c machineCase) (*machineFound, error) {
 		return nil, err
 	}
 	ours := caller{s: s, home: filepath.Join(s.dir, "seed"), dir: dir}
-	if _, err := ours.call("lock", recipe); err != nil {
-		return nil, err
-	}
-	here, err := ours.call("bake", recipe)
-	if err != nil {
-		return nil, err
-	}
-	sums, err := packageSums(ours, here)
+	here, sums, err := ours.lockAndBake(recipe)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +145,18 @@ func (s *soak) bakeElsewhere(c machineCase) (*machineFound, error) {
 		err = f.compare(ours, answer)
 	}
 	return f, errors.Join(err, remove(dir))
+}
+
+// lockAndBake makes the image of a recipe, and says which packages went into it.
+func (c caller) lockAndBake(recipe string) (image string, sums []string, err error) {
+	if _, err := c.call("lock", recipe); err != nil {
+		return "", nil, err
+	}
+	if image, err = c.call("bake", recipe); err != nil {
+		return "", nil, err
+	}
+	sums, err = packageSums(c, image)
+	return image, sums, err
 }
 
 // packBaker writes root.tar beside root: a machine with the program, a recipe, its lock, the packages, and a shell.
@@ -272,14 +277,7 @@ func (s *soak) bootSystemd(c machineCase) (*bootFound, error) {
 		return nil, err
 	}
 	ours := caller{s: s, home: filepath.Join(s.dir, "seed"), dir: dir}
-	if _, err := ours.call("lock", recipe); err != nil {
-		return nil, err
-	}
-	image, err := ours.call("bake", recipe)
-	if err != nil {
-		return nil, err
-	}
-	sums, err := packageSums(ours, image)
+	image, sums, err := ours.lockAndBake(recipe)
 	if err != nil {
 		return nil, err
 	}

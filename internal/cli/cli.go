@@ -142,7 +142,12 @@ What a command was asked for goes to stdout, everything else to stderr.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
-		PersistentPreRunE: env.profile,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := noEmptyFlags(cmd, args); err != nil {
+				return err
+			}
+			return env.profile()
+		},
 	}
 	fs := root.PersistentFlags()
 	fs.StringVar(&env.home, "home", env.defaultHome(), "`directory` of the catalogue")

@@ -4,14 +4,12 @@ import (
 	"errors"
 	"os"
 	"runtime/pprof"
-
-	"github.com/spf13/cobra"
 )
 
 // profile begins to write a profile of this process's time to the file that --cpuprofile names, for "go tool pprof".
-func (env *Env) profile(cmd *cobra.Command, args []string) error {
-	if err := noEmptyFlags(cmd, args); err != nil || env.cpuProfile == "" {
-		return err
+func (env *Env) profile() error {
+	if env.cpuProfile == "" {
+		return nil
 	}
 	f, err := os.Create(env.cpuProfile)
 	if err != nil {

@@ -37,14 +37,16 @@ var schemaVersion = func() int32 {
 
 // lazyDB is the index, opened when it is asked for.
 type lazyDB struct {
-	once sync.Once
-	db   *sql.DB
-	err  error
+	mu     sync.Mutex // guards what follows: requests of a registry ask at the same time
+	db     *sql.DB
+	closed bool
 }
 
 // Close closes the index, if it was opened.
 func (c *Catalog) Close() error {
-	c.lazy.once.Do(func() { c.lazy.err = errClosed })
+	c.lazy.mu.Lock()
+	defer c.lazy.mu.Unlock()
+	c.lazy.closed = true
 	if c.lazy.db == nil {
 		return nil
 	}
@@ -55,24 +57,34 @@ var errClosed = errors.New("the catalogue is closed")
 
 // index is the index, up to date. One that is unsound is made anew; one that can't be written is made in memory.
 func (c *Catalog) index() (*sql.DB, error) {
-	c.lazy.once.Do(func() { c.lazy.db, c.lazy.err = c.openIndex() })
-	if c.lazy.err != nil {
-		return nil, c.lazy.err
+	c.lazy.mu.Lock()
+	defer c.lazy.mu.Unlock()
+	if c.lazy.closed {
+		return nil, errClosed
 	}
-	err := c.refresh(c.lazy.db)
-	if err == nil || !unsound(err) && !unwritable(err) {
+	var err error
+	if c.lazy.db == nil {
+		if c.lazy.db, err = c.openIndex(); err != nil {
+			return nil, err
+		}
+	}
+	if err = c.refresh(c.lazy.db); err == nil || !unsound(err) && !unwritable(err) {
 		return c.lazy.db, err
 	}
-	if cerr := c.lazy.db.Close(); cerr != nil && !unwritable(err) {
-		return nil, errors.Join(err, cerr)
+	cerr := c.lazy.db.Close()
+	c.lazy.db = nil
+	switch {
+	case unwritable(err):
+		c.lazy.db, err = openDB(inMemory)
+	case cerr != nil:
+		err = errors.Join(err, cerr)
+	default:
+		if err = c.dropIndex(); err == nil {
+			c.lazy.db, err = c.openIndex()
+		}
 	}
-	if unwritable(err) {
-		c.lazy.db, c.lazy.err = openDB(inMemory)
-	} else if c.lazy.err = c.dropIndex(); c.lazy.err == nil {
-		c.lazy.db, c.lazy.err = c.openIndex()
-	}
-	if c.lazy.err != nil {
-		return nil, c.lazy.err
+	if err != nil {
+		return nil, err
 	}
 	return c.lazy.db, c.refresh(c.lazy.db)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"brickyard/internal/store"
 	"brickyard/internal/tree"
 )
 
@@ -145,7 +146,7 @@ func (c *Catalog) damaged(db *sql.DB) ([]*NoteError, error) {
 // Damaged reads all notes, and what they lead to, and says what is wrong with them.
 func (c *Catalog) Damaged() ([]*NoteError, error) {
 	var damaged []*NoteError
-	for _, kind := range []string{kindTag, kindRecord, kindManifest} {
+	for _, kind := range indexed {
 		keys, err := c.store.Notes(kind)
 		if err != nil {
 			return nil, err
@@ -161,20 +162,7 @@ func (c *Catalog) Damaged() ([]*NoteError, error) {
 
 // fault says what is wrong with a note, nil if nothing is any more.
 func (c *Catalog) fault(kind, key string) *NoteError {
-	var err error
-	switch d := tree.Digest("sha256:" + key); {
-	case kind == kindTag:
-		var r Ref
-		if r, err = c.refOf(key); err == nil {
-			_, err = c.tag(r)
-		}
-	case kind == kindManifest:
-		_, err = c.heldBy(key)
-	case digestForm.MatchString(string(d)):
-		_, err = c.Record(d)
-	default:
-		return c.strayRecord(key)
-	}
+	err := c.readNote(&change{kind: kind, NoteFile: store.NoteFile{Key: key}})
 	bad, _ := errors.AsType[*NoteError](err)
 	return bad
 }
@@ -336,9 +324,8 @@ func addTags(db *sql.DB, images []Image) error {
 // A LayerUse says which images have a layer.
 type LayerUse struct {
 	Digest tree.Digest
-	Tree   tree.Digest // its listing, "" until somebody asked for it
-	Size   int64       // bytes of its blob
-	Images []int       // places in the list of images
+	Size   int64 // bytes of its blob
+	Images []int // places in the list of images
 }
 
 // LayerUses lists the layers of images, which Images has listed, all of them.
@@ -351,19 +338,19 @@ func (c *Catalog) LayerUses(images []Image) ([]LayerUse, error) {
 	for i, im := range images {
 		at[im.id] = i
 	}
-	rows, err := db.Query("SELECT id, digest, tree, size FROM layer")
+	rows, err := db.Query("SELECT id, digest, size FROM layer")
 	if err != nil {
 		return nil, err
 	}
 	var uses []LayerUse
 	place := map[int64]int{}
 	var id int64
-	var d, t []byte
-	var u LayerUse
+	var d []byte
+	var size int64
 	err = each(rows, func() {
 		place[id] = len(uses)
-		uses = append(uses, LayerUse{Digest: digest(d), Tree: digest(t), Size: u.Size})
-	}, &id, &d, &t, &u.Size)
+		uses = append(uses, LayerUse{Digest: digest(d), Size: size})
+	}, &id, &d, &size)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ CREATE INDEX IF NOT EXISTS image_name ON image (name, baked);
 CREATE INDEX IF NOT EXISTS image_owner ON image (owner);
 CREATE INDEX IF NOT EXISTS image_lifecycle ON image (lifecycle);
 CREATE INDEX IF NOT EXISTS image_expires ON image (expires) WHERE expires > 0;
-CREATE INDEX IF NOT EXISTS image_parent ON image (parent) WHERE parent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS image_packageset ON image (packageset);
 CREATE INDEX IF NOT EXISTS tag_image ON tag (image);
 CREATE INDEX IF NOT EXISTS image_layer_layer ON image_layer (layer);

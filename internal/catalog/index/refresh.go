@@ -64,10 +64,13 @@ type staleShard struct {
 	gone bool
 }
 
+// indexed are the kinds of notes that the index is made of.
+var indexed = []string{kindTag, kindRecord, kindManifest}
+
 // stale lists the shards that are not as the index knows them.
 func (c *Catalog) stale(db *sql.DB) ([]staleShard, error) {
 	var stale []staleShard
-	for _, kind := range []string{kindRecord, kindTag, kindManifest} {
+	for _, kind := range indexed {
 		shards, err := c.store.NoteShards(kind)
 		if err != nil {
 			return nil, err
@@ -280,14 +283,26 @@ func (c *Catalog) readChange(ch *change) error {
 	if ch.gone {
 		return nil
 	}
-	var err error
+	err := c.readNote(ch)
+	if _, isBad := errors.AsType[*NoteError](err); isBad {
+		ch.bad, err = true, nil
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		ch.gone, err = true, nil
+	}
+	return err
+}
+
+// readNote reads what a note leads to. Errors: *NoteError when it can't be used, store.ErrNotFound when it is not there.
+func (c *Catalog) readNote(ch *change) (err error) {
 	switch ch.kind {
 	case kindRecord:
 		d := tree.Digest("sha256:" + ch.Key)
-		if ch.bad = !digestForm.MatchString(string(d)); !ch.bad {
-			ch.record = new(Record)
-			*ch.record, err = c.Record(d)
+		if !digestForm.MatchString(string(d)) {
+			return c.strayRecord(ch.Key)
 		}
+		ch.record = new(Record)
+		*ch.record, err = c.Record(d)
 	case kindTag:
 		var r Ref
 		if r, err = c.refOf(ch.Key); err == nil {
@@ -297,12 +312,6 @@ func (c *Catalog) readChange(ch *change) error {
 	case kindManifest:
 		ch.held = new(Held)
 		*ch.held, err = c.heldBy(ch.Key)
-	}
-	if _, isBad := errors.AsType[*NoteError](err); isBad {
-		ch.bad, err = true, nil
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		ch.gone, err = true, nil
 	}
 	return err
 }
@@ -446,7 +455,7 @@ func (w *indexWriter) layer(l Layer) (int64, error) {
 	}
 	id, err := w.number("SELECT id FROM layer WHERE digest = ?", bytesOf(l.Digest))
 	if err == nil && id == 0 {
-		id, err = w.exec("INSERT INTO layer VALUES (NULL, ?, ?, ?)", bytesOf(l.Digest), bytesOf(l.Tree), l.Size)
+		id, err = w.exec("INSERT INTO layer VALUES (NULL, ?, ?)", bytesOf(l.Digest), l.Size)
 	}
 	w.layers[l.Digest] = id
 	return id, err

@@ -24,7 +24,7 @@ CREATE TABLE manifest (key TEXT PRIMARY KEY, repo TEXT NOT NULL, digest BLOB NOT
 
 CREATE TABLE part (key TEXT, blob BLOB, PRIMARY KEY (key, blob)) WITHOUT ROWID; -- of manifests that are no images
 
-CREATE TABLE layer (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, tree BLOB, size INTEGER NOT NULL);
+CREATE TABLE layer (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, size INTEGER NOT NULL);
 CREATE TABLE image_layer (image INTEGER, position INTEGER, layer INTEGER NOT NULL, PRIMARY KEY (image, position)) WITHOUT ROWID;
 
 -- Many images have the very same packages.

@@ -137,6 +137,6 @@ func (r *Registry) guard(next http.Handler) http.Handler {
 			writeError(w, req, err)
 			return
 		}
-		next.ServeHTTP(w, req.WithContext(WithUser(req.Context(), u.Name)))
+		next.ServeHTTP(w, req.WithContext(withUser(req.Context(), u.Name)))
 	})
 }

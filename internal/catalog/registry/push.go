@@ -261,8 +261,8 @@ func (r *Registry) keep(ctx context.Context, repo, tag string, desc ocispec.Desc
 
 type userKey struct{}
 
-// WithUser is a context of a request by a user.
-func WithUser(ctx context.Context, name string) context.Context {
+// withUser is a context of a request by a user.
+func withUser(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, userKey{}, name)
 }
 

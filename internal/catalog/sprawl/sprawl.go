@@ -213,7 +213,7 @@ func (s *survey) alike() []Alike {
 			sets[im.Alike] = append(sets[im.Alike], i)
 		}
 	}
-	own := s.own(func(i int) bool { return true })
+	own := s.own()
 	var list []Alike
 	for _, set := range sets {
 		if len(set) < 2 {
@@ -238,10 +238,10 @@ func (s *survey) alike() []Alike {
 }
 
 // own counts for each image the bytes that it alone has.
-func (s *survey) own(of func(i int) bool) map[int]int64 {
+func (s *survey) own() map[int]int64 {
 	own := map[int]int64{}
 	for _, u := range s.uses {
-		if len(u.Images) == 1 && of(u.Images[0]) {
+		if len(u.Images) == 1 {
 			own[u.Images[0]] += u.Size
 		}
 	}
@@ -285,7 +285,7 @@ func (s *survey) findings() []Finding {
 
 // largest lists the images with the most bytes of their own.
 func (s *survey) largest() []ImageBytes {
-	own := s.own(func(int) bool { return true })
+	own := s.own()
 	order := make([]int, len(s.images))
 	for i := range order {
 		order[i] = i
